@@ -1,0 +1,186 @@
+"""Every hook, and the whole loop in which the engine calls them.
+
+::
+
+    for task in tasks:
+        network      = expand(state, old, make_backbone)         first
+        network.head = grow_head(state, old, width)              first
+        prepare(state)                                           each
+        for phase in phases(state):                              list, recipe order
+            samples   = select_data(state, phase, new, memory)   first; default: new + memory
+            groups    = param_groups(state, phase)               first; default: what requires a gradient
+            optimizer = make_optimizer(state, phase, groups)     first
+            phase_start(state)                                   each
+            for epoch in range(phase.epochs):
+                epoch_start(state)                               each
+                for batch in samples:
+                    batch_start(state, position)                 each, hot
+                    out   = network(batch.images)
+                    terms = loss_terms(state, batch, out)        list, hot
+                    sum(term.weight * term.value).backward()
+                    after_backward(state)                        each, hot
+                    optimizer.step()
+                    after_step(state)                            each, hot
+                epoch_end(state)                                 each
+                record(state, row)                               each; row["kind"] == "epoch"
+            phase_end(state)                                     each
+        prune(state)                                             list
+        quota = memory_quota(task)                               first; none: no exemplars
+        for each new class:
+            rank_exemplars(state, label, features, quota)        first
+        task_end(state)                                          each
+        for each test batch:
+            scores(state, out)                                   first; default: logits
+        metrics(state, scores, labels)                           list
+        record(state, row)                                       each; row["kind"] == "task"
+    record(state, row)                                           each; row["kind"] == "result"
+
+``rebuild(layout, make_backbone)`` is called outside the loop, where a network is made again from a checkpoint.
+
+*First* hooks stop at the first answer that is not None; *each* hooks return nothing; *list* hooks collect every
+answer that is not None. Plug-ins answer in the order of the recipe. Hooks that return something are pure; only
+``prepare phase_start phase_end epoch_start epoch_end after_backward after_step prune task_end`` may change weights,
+in place. Hot hooks run every batch: nothing in them may wait for the device (no ``.item()``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pluggy import HookimplMarker, HookspecMarker
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from incrlearn.types import Backbone, Batch, LossTerm, Network, Output, Phase, RunState, Samples, Task
+
+hookspec = HookspecMarker("incrlearn")
+hookimpl = HookimplMarker("incrlearn")
+
+MakeBackbone = Callable[[str], Backbone]
+"""``make_backbone(purpose)``: a new extractor as the recipe's ``backbone`` says, its weights drawn for the purpose."""
+Row = dict[str, Any]
+"""One line of the record: plain values, with ``kind`` epoch, task or result."""
+
+
+class Hooks:
+    """The hook specifications, in the order of the loop."""
+
+    # -- growth ------------------------------------------------------------------------------------------------
+
+    @hookspec(firstresult=True)
+    def expand(self, state: RunState, old: Network | None, make_backbone: MakeBackbone) -> Network | None:
+        """Give this task's network; ``old`` is that of the task before (None in the first) and may be grown in place.
+
+        The engine assigns the result, then asks ``grow_head``.
+        """
+
+    @hookspec(firstresult=True)
+    def rebuild(self, layout: dict[str, Any], make_backbone: MakeBackbone) -> Network | None:
+        """Make a network of the shapes ``layout`` tells (what ``Network.layout`` gave), without a head.
+
+        Weights are loaded afterwards. The core's answer makes a `BranchedNetwork`.
+        """
+
+    @hookspec(firstresult=True)
+    def grow_head(self, state: RunState, old: nn.Module | None, width: int) -> nn.Module | None:
+        """Give the classifier (B, width) -> (B, K), K = ``state.task.seen``; ``old`` is that of the task before.
+
+        Called again with the same widths where a checkpoint is loaded: it must depend on nothing else.
+        """
+
+    @hookspec
+    def prepare(self, state: RunState) -> None:
+        """Get ready for the task, network and head being there: attach an auxiliary head, take a snapshot."""
+
+    # -- phases ------------------------------------------------------------------------------------------------
+
+    @hookspec
+    def phases(self, state: RunState) -> Phase | None:
+        """The phase this plug-in wants in this task, or None; they run in recipe order."""
+
+    @hookspec(firstresult=True)
+    def select_data(self, state: RunState, phase: Phase, new: Samples, memory: Samples) -> Samples | None:
+        """The samples to train on in ``phase``. The core's answer is all: ``new + memory``."""
+
+    @hookspec(firstresult=True)
+    def param_groups(self, state: RunState, phase: Phase) -> list[dict[str, Any]] | None:
+        """Parameter groups for the optimizer.
+
+        The core's answer is one group: what requires a gradient, or the head alone where ``phase.trains`` is "head".
+        """
+
+    @hookspec(firstresult=True)
+    def make_optimizer(
+        self, state: RunState, phase: Phase, groups: list[dict[str, Any]]
+    ) -> tuple[Optimizer, LRScheduler] | None:
+        """The optimizer of ``phase`` and its schedule, stepped once after each epoch; None if it is not your phase."""
+
+    @hookspec
+    def phase_start(self, state: RunState) -> None:
+        """``state.phase`` begins; its optimizer exists."""
+
+    @hookspec
+    def epoch_start(self, state: RunState) -> None:
+        """``state.epoch`` begins; the network is in train or eval mode already."""
+
+    @hookspec
+    def batch_start(self, state: RunState, position: float) -> None:
+        """A batch begins. ``position`` is (b - 1) / (B - 1) in [0, 1] for batch b of B; 0 where there is one. Hot."""
+
+    @hookspec
+    def loss_terms(self, state: RunState, batch: Batch, out: Output) -> list[LossTerm] | None:
+        """Summands of the loss for this batch. Pure: no weight changes, no draw from a global generator. Hot."""
+
+    @hookspec
+    def after_backward(self, state: RunState) -> None:
+        """Gradients are there, the step is not taken. Hot."""
+
+    @hookspec
+    def after_step(self, state: RunState) -> None:
+        """The optimizer has stepped. Hot."""
+
+    @hookspec
+    def epoch_end(self, state: RunState) -> None:
+        """``state.epoch`` is over."""
+
+    @hookspec
+    def phase_end(self, state: RunState) -> None:
+        """``state.phase`` is over."""
+
+    # -- after training ----------------------------------------------------------------------------------------
+
+    @hookspec
+    def prune(self, state: RunState) -> dict[str, Any] | None:
+        """Remove what the task does not need from the weights, in place; say what went (plain values)."""
+
+    @hookspec(firstresult=True)
+    def memory_quota(self, task: Task) -> int | None:
+        """How many exemplars to keep of each class after ``task``. Also asked before a run, to check its recipe."""
+
+    @hookspec(firstresult=True)
+    def rank_exemplars(self, state: RunState, label: int, features: Tensor, quota: int) -> Tensor | None:
+        """Choose exemplars of one class: ``quota`` distinct positions (int64) in ``features`` (n, D), best first.
+
+        ``features`` are in eval mode, float32, on the CPU; n may be smaller than ``quota``: then give all n.
+        Later tasks keep a prefix.
+        """
+
+    @hookspec
+    def task_end(self, state: RunState) -> None:
+        """The task is trained and its exemplars are chosen; attachments are dropped after this."""
+
+    # -- evaluation and record ---------------------------------------------------------------------------------
+
+    @hookspec(firstresult=True)
+    def scores(self, state: RunState, out: Output) -> Tensor | None:
+        """(B, K) scores of a test batch, the largest wins. The core's answer is ``out.logits``."""
+
+    @hookspec
+    def metrics(self, state: RunState, scores: Tensor, labels: Tensor) -> dict[str, float] | None:
+        """Further numbers about the task: ``scores`` (N, K), ``labels`` (N,) of all test images seen, on the CPU."""
+
+    @hookspec
+    def record(self, state: RunState, row: Row) -> None:
+        """Take note of a row: ``row["kind"]`` is epoch, task or result."""

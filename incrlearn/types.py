@@ -1,0 +1,212 @@
+"""The words of the house as types: what passes between the engine and the plug-ins.
+
+Shapes: B images in a batch, C channels, H x W pixels, K classes seen so far, D feature width, d_i width of
+extractor i (D = sum of d_i). Labels are positions in the class order: the classes of task 1 come first.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from incrlearn.rng import derive_seed, make_generator
+
+
+@dataclass(frozen=True)
+class Task:
+    """One increment of classes: labels ``known <= k < seen`` are new."""
+
+    number: int
+    """From 1."""
+    total: int
+    """How many tasks the run has."""
+    known: int
+    """Classes seen before this task."""
+    seen: int
+    """Classes seen with this task, its own included (K)."""
+
+    @property
+    def new(self) -> int:
+        """How many classes this task brings."""
+        return self.seen - self.known
+
+    def __str__(self) -> str:
+        return f"task {self.number}"
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Images by reference: positions in one split of the data set, and their labels."""
+
+    indices: Tensor
+    """(n,) int64, positions in the split."""
+    labels: Tensor
+    """(n,) int64, labels in class order."""
+
+    @classmethod
+    def empty(cls) -> Samples:
+        """No samples at all."""
+        return cls(torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64))
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __add__(self, other: Samples) -> Samples:
+        return Samples(torch.cat([self.indices, other.indices]), torch.cat([self.labels, other.labels]))
+
+    def take(self, positions: Tensor) -> Samples:
+        """The samples at ``positions`` (int64 positions or a mask of length n)."""
+        return Samples(self.indices[positions], self.labels[positions])
+
+    def of_class(self, label: int) -> Samples:
+        """The samples of one class, in order."""
+        return self.take(self.labels == label)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What one step sees, on the device."""
+
+    images: Tensor
+    """(B, C, H, W) float32, normalised, channels last in memory."""
+    labels: Tensor
+    """(B,) int64."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """What a network says of a batch, in float32 whatever the precision of the run."""
+
+    parts: tuple[Tensor, ...]
+    """One (B, d_i) per extractor, oldest first."""
+    features: Tensor
+    """(B, D), the parts side by side: DER's super-feature (Eq. 1)."""
+    logits: Tensor
+    """(B, K); in a phase with a temperature, already divided by it."""
+
+
+@dataclass(frozen=True, eq=False)
+class LossTerm:
+    """One summand of the loss: the step minimises the sum of ``weight * value``."""
+
+    name: str
+    value: Tensor
+    """Scalar with a gradient."""
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One training phase within a task, as data; every phase runs through the same loop."""
+
+    name: str
+    """The recipe key of the plug-in that asked for it."""
+    epochs: int
+    batch: int
+    """Images a step."""
+    trains: Literal["network", "head"] = "network"
+    """``head``: everything else is in eval mode and without gradients."""
+    terms: frozenset[str] | None = None
+    """Only loss plug-ins that provide one of these words take part; None: all."""
+    temperature: float = 1.0
+    """Logits are divided by it before any loss sees them."""
+
+
+class Backbone(nn.Module):
+    """One extractor: images (B, C, H, W) -> pooled features (B, width)."""
+
+    def __init__(self, model: nn.Module, width: int) -> None:
+        super().__init__()
+        self.model = model
+        self.width = width
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, width)."""
+        features: Tensor = self.model(images)
+        return features
+
+
+class Network(nn.Module, ABC):
+    """What the engine and the plug-ins may ask of a network; `incrlearn.network.BranchedNetwork` is the built-in one.
+
+    Attributes:
+        head: the classifier, (B, D) -> (B, K); the engine assigns what ``grow_head`` returns.
+        attachments: modules that only training needs, such as an auxiliary head, by the recipe key of their plug-in;
+            the engine drops them at the end of the task, so they count in no parameter report and no checkpoint.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head: nn.Module = nn.Identity()
+        self.attachments = nn.ModuleDict()
+
+    @property
+    @abstractmethod
+    def widths(self) -> tuple[int, ...]:
+        """The width d_i of each extractor, oldest first."""
+
+    @abstractmethod
+    def extract(self, images: Tensor) -> tuple[Tensor, ...]:
+        """(B, C, H, W) -> one (B, d_i) per extractor, oldest first."""
+
+    @abstractmethod
+    def layout(self) -> dict[str, Any]:
+        """Plain values from which the ``rebuild`` hook makes the same shapes again, without the head."""
+
+    @property
+    def width(self) -> int:
+        """D, the width of the features."""
+        return sum(self.widths)
+
+    def classify(self, parts: tuple[Tensor, ...], temperature: float = 1.0) -> Output:
+        """The parts, put side by side and through the head; logits are divided by ``temperature``."""
+        features = torch.cat(parts, dim=1)
+        logits: Tensor = self.head(features)
+        floats = tuple(part.float() for part in parts)
+        return Output(floats, features.float(), logits.float() / temperature)
+
+    def forward(self, images: Tensor) -> Output:
+        """``classify(extract(images))``."""
+        return self.classify(self.extract(images))
+
+
+@dataclass
+class RunState:
+    """Where a run stands. The engine assigns; plug-ins read, and change weights only in the hooks made for it."""
+
+    seed: int
+    device: torch.device
+    task: Task
+    run_dir: Path | None = None
+    phase: Phase | None = None
+    epoch: int = 0
+    """Epoch of the phase, from 0."""
+    new: Samples = field(default_factory=Samples.empty)
+    """Training samples of this task's data."""
+    memory: Samples = field(default_factory=Samples.empty)
+    """Exemplars of the classes known before this task; best first within a class."""
+    current: Network | None = None
+    """The network; None only before the first ``expand``."""
+
+    @property
+    def network(self) -> Network:
+        """The network of this task."""
+        if self.current is None:
+            raise RuntimeError("there is no network yet: 'expand' has not been answered in this run")
+        return self.current
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """A fresh CPU generator seeded by (seed, task, purpose): name the purpose with all that should vary it."""
+        return make_generator(self.seed, self.task.number, purpose)
+
+    def seed_for(self, purpose: str) -> int:
+        """The seed behind :meth:`generator`, for code that takes a number."""
+        return derive_seed(self.seed, self.task.number, purpose)
