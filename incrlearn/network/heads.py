@@ -1,0 +1,65 @@
+"""Heads: classifiers over the features, drawn from a generator of their own."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import nn
+
+from incrlearn.errors import PluginError
+from incrlearn.types import RunState
+
+
+@runtime_checkable
+class Drawable(Protocol):
+    """A module whose weights can be drawn anew."""
+
+    def draw(self, generator: torch.Generator) -> None:
+        """Draw fresh weights with a CPU generator."""
+
+
+class LinearHead(nn.Linear):
+    """(B, D) -> (B, K), weights kaiming-normal with gain 1 (standard deviation 1/sqrt(D)), bias zero.
+
+    This is the authors' initialisation: ``kaiming_normal_`` with nonlinearity "linear".
+    """
+
+    def __init__(self, width: int, classes: int, bias: bool, generator: torch.Generator) -> None:
+        super().__init__(width, classes, bias=bias)
+        self.draw(generator)
+
+    def reset_parameters(self) -> None:
+        """Leave the weights alone: torch would draw from the global generator here; :meth:`draw` does the work."""
+
+    @torch.no_grad()
+    def draw(self, generator: torch.Generator) -> None:
+        """Draw fresh weights with a CPU generator, the same on every device."""
+        fresh = torch.empty(self.weight.shape)
+        nn.init.kaiming_normal_(fresh, nonlinearity="linear", generator=generator)
+        self.weight.copy_(fresh)
+        if self.bias is not None:
+            self.bias.zero_()
+
+    @torch.no_grad()
+    def inherit(self, old: nn.Linear) -> None:
+        """Take the weights of ``old`` for its classes and features; the others stay as drawn."""
+        classes, width = old.weight.shape
+        self.weight[:classes, :width] = old.weight
+        if self.bias is not None and old.bias is not None:
+            self.bias[:classes] = old.bias
+
+
+def redraw_heads(state: RunState, purpose: str) -> None:
+    """Draw the head and every attached head anew, each from its own generator.
+
+    Raises:
+        PluginError: the head cannot be drawn anew.
+    """
+    network = state.network
+    if not isinstance(network.head, Drawable):
+        raise PluginError(f"the head {type(network.head).__name__} cannot be drawn anew: it has no draw(generator)")
+    network.head.draw(state.generator(f"{purpose}/head"))
+    for key, module in network.attachments.items():
+        if isinstance(module, Drawable):
+            module.draw(state.generator(f"{purpose}/{key}"))

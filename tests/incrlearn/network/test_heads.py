@@ -1,0 +1,67 @@
+"""Heads are drawn as the authors draw them, each from its own generator."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from incrlearn.errors import PluginError
+from incrlearn.network import BranchedNetwork, LinearHead, redraw_heads
+from incrlearn.types import Backbone, RunState, Task
+
+
+def head(width: int, classes: int, seed: int = 0, bias: bool = True) -> LinearHead:
+    return LinearHead(width, classes, bias, torch.Generator().manual_seed(seed))
+
+
+def test_weights_are_kaiming_normal_with_gain_one() -> None:
+    weights = head(400, 500).weight.detach().double()
+    # 200,000 draws: the standard error of the standard deviation is 1/sqrt(2n) = 0.16 % of it.
+    assert weights.std().item() == pytest.approx(1 / math.sqrt(400), rel=0.01)
+    assert weights.mean().item() == pytest.approx(0.0, abs=5e-4)
+
+
+def test_same_generator_same_weights_and_global_generator_untouched() -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    assert torch.equal(head(4, 3, seed=1).weight, head(4, 3, seed=1).weight)
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_inherit_keeps_old_rows_and_columns_only() -> None:
+    old, new = head(2, 3, seed=1), head(4, 5, seed=2)
+    drawn = new.weight.detach().clone()
+    new.inherit(old)
+    assert torch.equal(new.weight[:3, :2], old.weight)
+    assert torch.equal(new.weight[3:], drawn[3:])
+    assert torch.equal(new.weight[:3, 2:], drawn[:3, 2:])
+
+
+def state_with(network: BranchedNetwork) -> RunState:
+    return RunState(1, torch.device("cpu"), Task(2, 2, 2, 4), current=network)
+
+
+def test_redraw_changes_head_and_attached_heads_differently() -> None:
+    network = BranchedNetwork([Backbone(nn.Identity(), 4)])
+    network.head, network.attachments["auxiliary"] = head(4, 3), head(4, 3)
+    redraw_heads(state_with(network), "train/after warm-up")
+    main, attached = network.head.weight, network.attachments["auxiliary"].weight
+    assert not torch.equal(main, head(4, 3).weight)
+    assert not torch.equal(main, attached)
+
+
+def test_redraw_keeps_the_parameters_the_optimizer_holds() -> None:
+    network = BranchedNetwork([Backbone(nn.Identity(), 4)])
+    network.head = head(4, 3)
+    parameter = network.head.weight
+    redraw_heads(state_with(network), "x")
+    assert network.head.weight is parameter
+
+
+def test_head_that_cannot_be_drawn_is_named() -> None:
+    network = BranchedNetwork([Backbone(nn.Identity(), 4)])
+    network.head = nn.Bilinear(2, 2, 2)
+    with pytest.raises(PluginError, match="Bilinear"):
+        redraw_heads(state_with(network), "x")
