@@ -1,0 +1,1 @@
+"""The plug-ins that come with incrlearn; each lives on public names alone, as anybody's does."""
