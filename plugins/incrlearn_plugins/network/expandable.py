@@ -1,0 +1,35 @@
+"""DER's growing network: a new extractor a task, the old ones frozen."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from incrlearn import MakeBackbone, Network, Plugin, PluginError, RunState, hookimpl
+from incrlearn.network import BranchedNetwork
+
+
+class Expandable(Plugin):
+    """A new extractor each task beside the old ones, which are frozen (DER, Eq. 1; Yan, Xie, He, CVPR 2021)."""
+
+    kind = "network"
+    provides = frozenset({"parts"})
+
+    class Config(Plugin.Config):
+        """Options."""
+
+        start: Literal["previous", "fresh"] = "previous"
+        """Where a new extractor's weights come from: the extractor of the task before (the paper), or a new draw."""
+
+    config: Config
+
+    @hookimpl
+    def expand(self, state: RunState, old: Network | None, make_backbone: MakeBackbone) -> Network:
+        """The old network, frozen, with one more extractor; the super-feature is u = [Phi_{t-1}(x), F_t(x)]."""
+        extractor = make_backbone(f"backbone of {state.task}")
+        if old is None:
+            return BranchedNetwork([extractor])
+        if not isinstance(old, BranchedNetwork):
+            raise PluginError(f"'{self.name}' grows a BranchedNetwork, not {type(old).__name__}")
+        if self.config.start == "previous":
+            extractor.load_state_dict(old.extractors[-1].state_dict())
+        return BranchedNetwork([*old.backbones, extractor], frozen=len(old.extractors))

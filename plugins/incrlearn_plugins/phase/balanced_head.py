@@ -1,0 +1,103 @@
+"""DER's classifier stage: the head alone, drawn anew, on a class-balanced subset."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from incrlearn import Phase, Plugin, RunState, Samples, hookimpl
+from incrlearn.network import redraw_heads
+from incrlearn_plugins.phase.schedule import learning_rate_factor, sgd_with_schedule
+
+
+class BalancedHead(Plugin):
+    """Retrains the head alone, from a new draw, on as many samples of each class as the smallest has (DER, 3.4)."""
+
+    kind = "phase"
+    needs = frozenset({"classification", "exemplars"})
+
+    class Config(Plugin.Config):
+        """Options; the defaults are the paper's for CIFAR-100."""
+
+        epochs: int = Field(30, ge=1)
+        """Passes over the balanced subset."""
+        lr: float = Field(0.1, gt=0)
+        """Learning rate at the start."""
+        milestones: tuple[int, ...] = (15,)
+        """Epochs, counted from 0, at which the rate falls."""
+        gamma: float = Field(0.1, gt=0, le=1)
+        """Factor at each milestone."""
+        batch: int = Field(128, ge=2)
+        """Images a step."""
+        momentum: float = Field(0.9, ge=0, lt=1)
+        """Momentum of SGD."""
+        weight_decay: float = Field(5.0e-4, ge=0)
+        """L2 penalty of SGD."""
+        temperature: float = Field(5.0, gt=0)
+        """delta: the loss is taken on softmax(logits / delta); 5 on CIFAR-100, 1 on ImageNet-100."""
+
+    config: Config
+
+    @hookimpl
+    def phases(self, state: RunState) -> Phase | None:
+        """One phase over the head; none in the first task, where the classes are balanced already."""
+        if state.task.known == 0:
+            return None
+        return Phase(
+            self.name,
+            self.config.epochs,
+            self.config.batch,
+            trains="head",
+            terms=frozenset({"classification"}),
+            temperature=self.config.temperature,
+        )
+
+    @hookimpl
+    def select_data(self, state: RunState, phase: Phase, new: Samples, memory: Samples) -> Samples | None:
+        """The balanced subset, for its own phase."""
+        if phase.name != self.name:
+            return None
+        samples = new + memory
+        return samples.take(balanced_positions(samples.labels, state.generator(f"{self.name}/subset")))
+
+    @hookimpl
+    def make_optimizer(self, phase: Phase, groups: list[dict[str, Any]]) -> tuple[Optimizer, LRScheduler] | None:
+        """SGD for its own phase."""
+        if phase.name != self.name:
+            return None
+        config = self.config
+        factors = [
+            learning_rate_factor(epoch, config.epochs, "milestones", config.milestones, config.gamma, warmup=0)
+            for epoch in range(config.epochs)
+        ]
+        return sgd_with_schedule(groups, config.lr, config.momentum, config.weight_decay, factors)
+
+    @hookimpl
+    def phase_start(self, state: RunState) -> None:
+        """Draw the head anew."""
+        if state.phase is not None and state.phase.name == self.name:
+            redraw_heads(state, self.name)
+
+
+def balanced_positions(labels: Tensor, generator: torch.Generator) -> Tensor:
+    """A random class-balanced subset: of each class as many as the smallest class has.
+
+    Args:
+        labels: (n,) int64.
+        generator: draws which samples of the larger classes stay.
+
+    Returns:
+        Positions in ``labels``, int64, classes in rising order.
+    """
+    classes, counts = labels.unique(return_counts=True)
+    smallest = int(counts.min())
+    chosen = []
+    for label in classes:
+        positions = torch.nonzero(labels == label).flatten()
+        chosen.append(positions[torch.randperm(len(positions), generator=generator)[:smallest]])
+    return torch.cat(chosen)

@@ -1,0 +1,104 @@
+"""The main training phase: SGD with warm-up and a schedule, the first task with another one where wanted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, model_validator
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from incrlearn import Phase, Plugin, RunState, hookimpl
+from incrlearn.network import redraw_heads
+from incrlearn_plugins.phase.schedule import Shape, learning_rate_factor, sgd_with_schedule
+
+
+class Schedule(Plugin.Config):
+    """How long a task trains and at what rate."""
+
+    lr: float = Field(0.1, gt=0)
+    """Learning rate at its highest."""
+    epochs: int = Field(170, ge=1)
+    """Passes over the task's data."""
+    shape: Shape = "milestones"
+    """``milestones``: times ``gamma`` at each; ``cosine``: a half cosine to 0."""
+    milestones: tuple[int, ...] = (110, 130)
+    """Epochs, counted from 0 and from the start of the phase, warm-up included, at which the rate falls."""
+    gamma: float = Field(0.1, gt=0, le=1)
+    """Factor at each milestone."""
+    warmup: int = Field(10, ge=0)
+    """Epochs of linear warm-up; in the last of them the rate is ``lr``."""
+    fresh_heads: bool = True
+    """Draw the head and every attached head anew right after the warm-up, as the authors do."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Schedule:
+        if self.warmup >= self.epochs and self.warmup > 0:
+            raise ValueError(f"warmup ({self.warmup}) must be shorter than epochs ({self.epochs})")
+        if self.shape == "milestones" and list(self.milestones) != sorted(set(self.milestones)):
+            raise ValueError(f"milestones must rise, not {list(self.milestones)}")
+        late = [m for m in self.milestones if m >= self.epochs]
+        if self.shape == "milestones" and late:
+            raise ValueError(f"milestones {late} are never reached in {self.epochs} epochs")
+        return self
+
+    def learning_rates(self) -> list[float]:
+        """The learning rate in each epoch."""
+        return [self.lr * factor for factor in self.factors()]
+
+    def factors(self) -> list[float]:
+        """The factor on ``lr`` in each epoch."""
+        return [
+            learning_rate_factor(epoch, self.epochs, self.shape, self.milestones, self.gamma, self.warmup)
+            for epoch in range(self.epochs)
+        ]
+
+
+class Sgd(Plugin):
+    """The main phase of each task: SGD with momentum, warm-up, and milestones or a cosine."""
+
+    kind = "phase"
+    needs = frozenset({"classification"})
+
+    class Config(Schedule):
+        """Options; those of the schedule are the paper's for CIFAR-100."""
+
+        batch: int = Field(128, ge=2)
+        """Images a step."""
+        momentum: float = Field(0.9, ge=0, lt=1)
+        """Momentum of SGD."""
+        weight_decay: float = Field(5.0e-4, ge=0)
+        """L2 penalty of SGD."""
+        first: Schedule | None = None
+        """Another schedule for the first task, with the defaults of this one; none: the same as the others."""
+
+    config: Config
+
+    def schedule(self, task: int) -> Schedule:
+        """The schedule of a task (number from 1)."""
+        return self.config.first if task == 1 and self.config.first is not None else self.config
+
+    @hookimpl
+    def phases(self, state: RunState) -> Phase:
+        """One phase over the whole network with every loss."""
+        return Phase(self.name, self.schedule(state.task.number).epochs, self.config.batch)
+
+    @hookimpl
+    def make_optimizer(
+        self, state: RunState, phase: Phase, groups: list[dict[str, Any]]
+    ) -> tuple[Optimizer, LRScheduler] | None:
+        """SGD for its own phase."""
+        if phase.name != self.name:
+            return None
+        schedule = self.schedule(state.task.number)
+        return sgd_with_schedule(
+            groups, schedule.lr, self.config.momentum, self.config.weight_decay, schedule.factors()
+        )
+
+    @hookimpl
+    def epoch_start(self, state: RunState) -> None:
+        """Draw the heads anew in the first epoch after the warm-up."""
+        schedule = self.schedule(state.task.number)
+        in_own_phase = state.phase is not None and state.phase.name == self.name
+        if in_own_phase and schedule.fresh_heads and 0 < schedule.warmup == state.epoch:
+            redraw_heads(state, f"{self.name}/after warm-up")
