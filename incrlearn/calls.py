@@ -43,7 +43,7 @@ class Calls:
         self._manager.add_hookspecs(Hooks)
         self._labels: dict[int, str] = {}
         self._loss_callers: dict[frozenset[str] | None, Any] = {}
-        named = [(plugin, plugin.name) for plugin in plugins]
+        named: list[tuple[object, str]] = [(plugin, plugin.name) for plugin in plugins]
         named += [(watcher, type(watcher).__name__) for watcher in watchers]
         named += [(default, "core") for default in core]
         # pluggy calls the last registered first.
@@ -204,7 +204,7 @@ class Calls:
         with self._blame("rank_exemplars", state.task):
             ranked = self._manager.hook.rank_exemplars(state=state, label=label, features=features, quota=quota)
         wanted = min(quota, len(features))
-        if not isinstance(ranked, Tensor) or ranked.shape != (wanted,) or len(ranked.unique()) != wanted:
+        if not isinstance(ranked, Tensor) or ranked.shape != (wanted,) or len(set(ranked.tolist())) != wanted:
             raise PluginError(f"rank_exemplars must give {wanted} distinct positions, got {ranked!r}")
         return ranked
 

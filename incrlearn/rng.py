@@ -27,5 +27,5 @@ def isolated_rng(seed: int) -> Iterator[None]:
     For code that takes no generator, such as the initialisation of a timm model.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         yield

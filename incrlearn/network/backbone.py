@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import timm
 import torch
 
@@ -33,9 +35,8 @@ def build_backbone(options: BackboneOptions, channels: int, seed: int) -> Backbo
         raise _problem(f"name: timm has no model named '{options.name}'{_close(options.name, known)}")
     with isolated_rng(seed):
         try:
-            model = timm.create_model(
-                options.name, pretrained=options.pretrained, num_classes=0, in_chans=channels, **options.options
-            )
+            settings: dict[str, Any] = {"num_classes": 0, "in_chans": channels, **options.options}
+            model = timm.create_model(options.name, pretrained=options.pretrained, **settings)
         except (TypeError, ValueError, AssertionError, KeyError) as error:
             raise _problem(f"options: timm cannot make '{options.name}' with {options.options}: {error}") from error
         except Exception as error:
@@ -49,7 +50,7 @@ def build_backbone(options: BackboneOptions, channels: int, seed: int) -> Backbo
         if options.stem == "cifar":
             use_cifar_stem(model, options.name)
     # Where a model widens after pooling (MobileNetV3), num_features is not the width of its output.
-    width = getattr(model, "head_hidden_size", None) or model.num_features
+    width: Any = getattr(model, "head_hidden_size", None) or model.num_features
     return Backbone(model, int(width))
 
 

@@ -94,10 +94,10 @@ def balanced_positions(labels: Tensor, generator: torch.Generator) -> Tensor:
     Returns:
         Positions in ``labels``, int64, classes in rising order.
     """
-    classes, counts = labels.unique(return_counts=True)
-    smallest = int(counts.min())
+    counts = torch.bincount(labels)
+    smallest = int(counts[counts > 0].min())
     chosen = []
-    for label in classes:
+    for label in torch.nonzero(counts).flatten():
         positions = torch.nonzero(labels == label).flatten()
         chosen.append(positions[torch.randperm(len(positions), generator=generator)[:smallest]])
     return torch.cat(chosen)

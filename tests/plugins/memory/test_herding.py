@@ -23,13 +23,33 @@ def brute_force(features: np.ndarray, quota: int) -> list[int]:
     return chosen
 
 
-@settings(max_examples=40, deadline=None)
+def assert_each_choice_is_the_best(features: np.ndarray, order: list[int]) -> None:
+    """Every choice is as close as any other candidate would have been; ties may go either way."""
+    mean = features.mean(axis=0)
+    for k, pick in enumerate(order):
+        before = order[:k]
+        distances = {
+            i: np.linalg.norm(mean - features[[*before, i]].mean(axis=0))
+            for i in range(len(features))
+            if i not in before
+        }
+        assert distances[pick] <= min(distances.values()) + 1e-9
+
+
+@settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 15), width=st.integers(1, 6), quota=st.integers(1, 20))
-def test_equals_brute_force(seed: int, count: int, width: int, quota: int) -> None:
+def test_each_choice_is_the_best_of_all_candidates(seed: int, count: int, width: int, quota: int) -> None:
     features = np.random.default_rng(seed).normal(size=(count, width))
-    if width > 1:  # in one dimension unit vectors are all equal and every order is right
-        features /= np.linalg.norm(features, axis=1, keepdims=True)
-    assert herd(torch.from_numpy(features), quota).tolist() == brute_force(features, quota)
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    order = herd(torch.from_numpy(features), quota).tolist()
+    assert len(set(order)) == len(order) == min(quota, count)
+    assert_each_choice_is_the_best(features, order)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_equals_brute_force(seed: int) -> None:
+    features = np.random.default_rng(seed).normal(size=(30, 8))
+    assert herd(torch.from_numpy(features), 12).tolist() == brute_force(features, 12)
 
 
 def test_norms_count_where_features_are_not_normalised() -> None:

@@ -1,0 +1,32 @@
+"""From a recipe to the objects of one run: plug-in instances, their calls, a maker of backbones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from incrlearn.calls import Calls
+from incrlearn.engine.defaults import CoreDefaults
+from incrlearn.hooks import MakeBackbone
+from incrlearn.network import build_backbone
+from incrlearn.recipe import Recipe
+from incrlearn.rng import derive_seed
+from incrlearn.types import Backbone
+
+
+def make_calls(recipe: Recipe, watchers: Sequence[object] = ()) -> Calls:
+    """Fresh instances of the recipe's plug-ins behind the hooks.
+
+    Raises:
+        PluginError: a plug-in implements its hooks in a way that could not work.
+    """
+    plugins = [choice.plugin(choice.key, choice.config) for choice in recipe.plugins]
+    return Calls(plugins, core=[CoreDefaults()], watchers=watchers)
+
+
+def backbone_maker(recipe: Recipe, channels: int) -> MakeBackbone:
+    """A maker of the recipe's backbone whose first weights are drawn for the purpose it is called with."""
+
+    def make_backbone(purpose: str) -> Backbone:
+        return build_backbone(recipe.backbone, channels, derive_seed(recipe.seed, 0, purpose))
+
+    return make_backbone

@@ -1,0 +1,135 @@
+"""The training loop: the only one there is."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from incrlearn.calls import Calls
+from incrlearn.data import Loader, batches_in_epoch
+from incrlearn.engine.runtime import Runtime
+from incrlearn.errors import PluginError, TrainingError
+from incrlearn.types import Batch, LossTerm, Output, Phase, RunState, Samples
+
+
+def run_phase(state: RunState, phase: Phase, calls: Calls, runtime: Runtime, loader: Loader) -> None:
+    """Train ``state.network`` for the epochs of ``phase``.
+
+    Raises:
+        TrainingError: the loss is no longer finite.
+        PluginError: no loss takes part in the phase, or nobody makes its optimizer.
+    """
+    state.phase, state.epoch = phase, 0
+    # Dropout and its like draw from torch's global generators: give each phase its own.
+    torch.manual_seed(state.seed_for(f"{phase.name}/global"))
+    samples = calls.select_data(state, phase, state.new, state.memory)
+    groups = calls.param_groups(state, phase)
+    optimizer, schedule = calls.make_optimizer(state, phase, groups)
+    calls.phase_start(state)
+    for epoch in range(phase.epochs):
+        state.epoch = epoch
+        row = _run_epoch(state, phase, calls, runtime, loader, samples, optimizer)
+        schedule.step()
+        calls.epoch_end(state)
+        calls.record(state, row)
+        if not math.isfinite(row["loss"]):
+            raise TrainingError(
+                f"the loss is {row['loss']} in {state.task}, phase '{phase.name}', epoch {epoch + 1} "
+                f"(terms: {row['terms']}); lower its lr, lengthen its warmup, or write precision: float32"
+            )
+    calls.phase_end(state)
+    state.phase = None
+
+
+def _run_epoch(
+    state: RunState,
+    phase: Phase,
+    calls: Calls,
+    runtime: Runtime,
+    loader: Loader,
+    samples: Samples,
+    optimizer: torch.optim.Optimizer,
+) -> dict[str, Any]:
+    started = time.monotonic()
+    state.network.train(phase.trains == "network")
+    calls.epoch_start(state)
+    batches = batches_in_epoch(len(samples), phase.batch)
+    totals = EpochTotals()
+    purpose = f"{phase.name}/epoch {state.epoch}"
+    epoch = loader.train(
+        samples, phase.batch, order=state.generator(f"order/{purpose}"), augment=state.generator(f"augment/{purpose}")
+    )
+    rate = float(optimizer.param_groups[0]["lr"])
+    for number, batch in enumerate(epoch):
+        calls.batch_start(state, number / (batches - 1) if batches > 1 else 0.0)
+        with runtime.autocast():
+            out = forward(state, phase, batch)
+            terms = calls.loss_terms(state, batch, out)
+        optimizer.zero_grad(set_to_none=True)
+        runtime.backward(total_loss(terms, phase))
+        calls.after_backward(state)
+        optimizer.step()
+        calls.after_step(state)
+        totals.add(terms, out, batch)
+    row = {"kind": "epoch", "task": state.task.number, "tasks": state.task.total, "phase": phase.name}
+    row |= {"epoch": state.epoch + 1, "epochs": phase.epochs, "lr": rate, **totals.read()}
+    return row | {"seconds": time.monotonic() - started}
+
+
+def forward(state: RunState, phase: Phase, batch: Batch) -> Output:
+    """The network's output; where only the head trains, the extractors run without gradients."""
+    network = state.network
+    if phase.trains == "head":
+        with torch.no_grad():
+            parts = network.extract(batch.images)
+    else:
+        parts = network.extract(batch.images)
+    return network.classify(parts, phase.temperature)
+
+
+def total_loss(terms: list[LossTerm], phase: Phase) -> Tensor:
+    """The sum of ``weight * value`` over all terms.
+
+    Raises:
+        PluginError: there is no term.
+    """
+    if not terms:
+        wanted = f" that provides one of {sorted(phase.terms)}" if phase.terms is not None else ""
+        raise PluginError(f"no loss plug-in{wanted} answered in phase '{phase.name}'")
+    loss = terms[0].weight * terms[0].value
+    for term in terms[1:]:
+        loss = loss + term.weight * term.value
+    return loss
+
+
+class EpochTotals:
+    """Running sums of an epoch that stay on the device until it is over."""
+
+    def __init__(self) -> None:
+        self._terms: dict[str, Tensor] = {}
+        self._weights: dict[str, float] = {}
+        self._hits: Tensor | None = None
+        self._images = 0
+
+    @torch.no_grad()
+    def add(self, terms: list[LossTerm], out: Output, batch: Batch) -> None:
+        """Take note of one step; waits for nothing."""
+        size = len(batch)
+        for term in terms:
+            value = term.value.detach().float() * size
+            self._terms[term.name] = self._terms[term.name] + value if term.name in self._terms else value
+            self._weights[term.name] = term.weight
+        hits = (out.logits.argmax(dim=1) == batch.labels).sum()
+        self._hits = hits if self._hits is None else self._hits + hits
+        self._images += size
+
+    def read(self) -> dict[str, Any]:
+        """Means over the images of the epoch: loss, its terms before weighting, accuracy in percent."""
+        means = {name: float(value) / self._images for name, value in self._terms.items()}
+        loss = sum(self._weights[name] * mean for name, mean in means.items())
+        hits = int(self._hits) if self._hits is not None else 0
+        return {"loss": loss, "terms": means, "accuracy": 100.0 * hits / max(1, self._images)}

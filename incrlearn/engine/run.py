@@ -1,0 +1,189 @@
+"""A run: the tasks of a recipe, one after the other, and the result."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from incrlearn.calls import Calls
+from incrlearn.data import Loader, make_loader
+from incrlearn.engine.assemble import backbone_maker, make_calls
+from incrlearn.engine.checkpoint import (
+    Progress,
+    newest_checkpoint,
+    read_checkpoint,
+    restore_network,
+    save_checkpoint,
+)
+from incrlearn.engine.evaluate import extract_features, score_samples
+from incrlearn.engine.phase import run_phase
+from incrlearn.engine.plan import Plan, make_plan
+from incrlearn.engine.result import summarise
+from incrlearn.engine.rundir import open_run_dir, write_result
+from incrlearn.engine.runtime import Runtime
+from incrlearn.hooks import MakeBackbone
+from incrlearn.memory import ExemplarMemory
+from incrlearn.metrics import accuracy_by_task, parameter_count, top_k_accuracy
+from incrlearn.recipe import Recipe
+from incrlearn.types import RunState, Task
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A finished run."""
+
+    run_dir: Path
+    summary: dict[str, Any]
+    """What ``result.json`` holds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """What a run is made of and does not change."""
+
+    plan: Plan
+    calls: Calls
+    runtime: Runtime
+    train: Loader
+    test: Loader
+    make_backbone: MakeBackbone
+
+
+def run_recipe(
+    recipe: Recipe,
+    out: Path,
+    data: Path | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    watchers: Sequence[object] = (),
+) -> Result:
+    """Train a recipe's tasks and write its run directory.
+
+    Args:
+        recipe: a valid recipe.
+        out: the run directory; new or empty, or an interrupted run's to ``resume``.
+        data: where the data sets lie; by default INCRLEARN_DATA, then ./data.
+        device: auto, cpu, cuda, cuda:N or mps.
+        resume: go on from the last finished task in ``out``, to the same bits on a CPU.
+        watchers: objects with ``@hookimpl`` methods that look on, such as a display.
+
+    Raises:
+        RecipeError, DataError, DeviceError, OutputError, PluginError: before anything is trained.
+        TrainingError: the run failed.
+    """
+    plan = make_plan(recipe, data)
+    runtime = Runtime(device, recipe.precision)
+    open_run_dir(out, recipe, resume)
+    parts = Parts(
+        plan=plan,
+        calls=make_calls(recipe, watchers),
+        runtime=runtime,
+        train=make_loader(plan.source, plan.source.train, runtime.device),
+        test=make_loader(plan.source, plan.source.test, runtime.device),
+        make_backbone=backbone_maker(recipe, plan.source.channels),
+    )
+    state = RunState(recipe.seed, runtime.device, plan.scenario.tasks[0], run_dir=out)
+    memory = ExemplarMemory()
+    rows, widths = _restore(parts, state, memory) if resume else ([], [])
+    for task in plan.scenario.tasks[len(rows) :]:
+        started = time.monotonic()
+        _start_task(parts, state, memory, task)
+        widths.append(state.network.width)
+        for phase in parts.calls.phases(state):
+            run_phase(state, phase, parts.calls, runtime, parts.train)
+        parts.calls.prune(state)
+        _choose_exemplars(parts, state, memory)
+        parts.calls.task_end(state)
+        state.network.attachments.clear()
+        row = _evaluate(parts, state, memory) | {"seconds": time.monotonic() - started}
+        rows.append(row)
+        parts.calls.record(state, row)
+        save_checkpoint(out, state.network, _progress(parts, task, widths, memory, rows))
+    summary = summarise(plan, runtime, rows)
+    parts.calls.record(state, {"kind": "result", **copy.deepcopy(summary)})
+    write_result(out, summary)
+    return Result(out, summary)
+
+
+def _start_task(parts: Parts, state: RunState, memory: ExemplarMemory, task: Task) -> None:
+    """Grow network and head, and lay out the data of the task."""
+    state.task = task
+    state.new = parts.plan.scenario.training_samples(task)
+    state.memory = memory.samples()
+    old = state.current
+    old_head = old.head if old is not None else None
+    network = parts.calls.expand(state, old, parts.make_backbone)
+    state.current = network
+    network.head = parts.calls.grow_head(state, old_head, network.width)
+    parts.runtime.place(network)
+    parts.calls.prepare(state)
+
+
+def _choose_exemplars(parts: Parts, state: RunState, memory: ExemplarMemory) -> None:
+    """Shrink the exemplars of old classes to the quota and rank those of the new ones."""
+    quota = parts.calls.memory_quota(state.task)
+    if quota is None:
+        return
+    memory.truncate(quota)
+    for label in range(state.task.known, state.task.seen):
+        samples = state.new.of_class(label)
+        features = extract_features(state, parts.runtime, parts.train, samples, parts.plan.recipe.eval_batch)
+        ranked = parts.calls.rank_exemplars(state, label, features, quota)
+        memory.put(label, samples.indices[ranked])
+
+
+def _evaluate(parts: Parts, state: RunState, memory: ExemplarMemory) -> dict[str, Any]:
+    """The row of a finished task; accuracies in percent, top-1 where no k is named."""
+    task = state.task
+    tasks = parts.plan.scenario.tasks[: task.number]
+    samples = parts.plan.scenario.test_samples(task)
+    scored = score_samples(state, parts.calls, parts.runtime, parts.test, samples, parts.plan.recipe.eval_batch)
+    old = scored.labels < task.known
+    extra = parts.calls.metrics(state, scored.scores, scored.labels)
+    return {
+        "kind": "task",
+        "task": task.number,
+        "tasks": task.total,
+        "classes": task.seen,
+        "top1": top_k_accuracy(scored.scores, scored.labels, 1),
+        "top5": top_k_accuracy(scored.scores, scored.labels, 5),
+        "top1_old": top_k_accuracy(scored.scores[old], scored.labels[old], 1) if task.known else None,
+        "top1_new": top_k_accuracy(scored.scores[~old], scored.labels[~old], 1),
+        "accuracies": accuracy_by_task(scored.scores, scored.labels, tasks),
+        "parameters": parameter_count(state.network),
+        "exemplars": len(memory),
+        **extra,
+    }
+
+
+def _progress(
+    parts: Parts, task: Task, widths: list[int], memory: ExemplarMemory, rows: list[dict[str, Any]]
+) -> Progress:
+    return Progress(
+        task=task.number,
+        classes=[t.seen for t in parts.plan.scenario.tasks[: task.number]],
+        widths=list(widths),
+        channels=parts.plan.source.channels,
+        memory=memory.state_dict(),
+        plugins={plugin.name: plugin.state_dict() for plugin in parts.calls.plugins},
+        rows=rows,
+    )
+
+
+def _restore(parts: Parts, state: RunState, memory: ExemplarMemory) -> tuple[list[dict[str, Any]], list[int]]:
+    """Take up the last finished task of the run directory, if there is one."""
+    run_dir = state.run_dir
+    done = newest_checkpoint(run_dir) if run_dir is not None else 0
+    if run_dir is None or done == 0:
+        return [], []
+    checkpoint = read_checkpoint(run_dir, done)
+    restore_network(run_dir, checkpoint, parts.calls, parts.make_backbone, state)
+    progress = checkpoint.progress
+    memory.load_state_dict(progress.memory)
+    for plugin in parts.calls.plugins:
+        plugin.load_state_dict(progress.plugins[plugin.name])
+    return list(progress.rows), list(progress.widths)

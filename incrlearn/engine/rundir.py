@@ -1,0 +1,68 @@
+"""The run directory: resolved recipe, metrics, checkpoints, result; never two runs in one."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from incrlearn.errors import OutputError
+from incrlearn.recipe import Recipe
+
+RECIPE = "recipe.yaml"
+RESULT = "result.json"
+
+
+def open_run_dir(path: Path, recipe: Recipe, resume: bool) -> None:
+    """Make ``path`` the directory of this run, or make sure that it is.
+
+    Raises:
+        OutputError: it holds another run or something else; or, to resume, no run, another recipe's or a finished one.
+    """
+    if resume:
+        _check_same_run(path, recipe)
+        return
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        holds = "holds another run" if (path / RECIPE).exists() else "is not empty"
+        raise OutputError(f"{path} {holds}; name another with --out, or go on with an interrupted run by --resume")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        write_atomically(path / RECIPE, _recipe_text(recipe))
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror}); name another with --out") from error
+
+
+def write_result(path: Path, result: dict[str, Any]) -> None:
+    """Write ``result.json``, which marks a run as finished."""
+    write_atomically(path / RESULT, json.dumps(result, indent=2) + "\n")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all."""
+    draft = path.with_name(f".{path.name}.draft")
+    with draft.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(path)
+
+
+def _check_same_run(path: Path, recipe: Recipe) -> None:
+    if not (path / RECIPE).is_file():
+        raise OutputError(f"{path}: there is no run to resume (no {RECIPE})")
+    if (path / RESULT).exists():
+        raise OutputError(f"{path}: this run is finished; its numbers are in {RESULT}")
+    stored, mine = (path / RECIPE).read_text(encoding="utf-8"), _recipe_text(recipe)
+    if stored != mine:
+        lines = difflib.unified_diff(
+            stored.splitlines(), mine.splitlines(), "the run's", "this recipe", lineterm="", n=1
+        )
+        raise OutputError("\n".join([f"{path}: the run has another recipe; resume it with its own:", *lines]))
+
+
+def _recipe_text(recipe: Recipe) -> str:
+    return str(yaml.safe_dump(recipe.resolved(), sort_keys=False, allow_unicode=True))

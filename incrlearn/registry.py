@@ -1,0 +1,186 @@
+"""From names to plug-in classes: entry points of installed packages, or ``./file.py:Class`` beside a recipe."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+
+from incrlearn.errors import PluginError, did_you_mean
+from incrlearn.plugin import Plugin
+
+GROUP = "incrlearn.plugins"
+"""The entry-point group in which packages register plug-ins."""
+
+
+@dataclass(frozen=True, order=True)
+class PluginEntry:
+    """One registered plug-in, not loaded."""
+
+    name: str
+    distribution: str
+    """The installed package that brings it."""
+    version: str
+    target: str
+    """``module:Class``."""
+
+
+class Registry:
+    """The plug-ins that can be named in a recipe. Listing imports nothing; only what is used is loaded."""
+
+    def __init__(self, entries: Iterable[PluginEntry], classes: Mapping[str, type[Plugin]] | None = None) -> None:
+        """Make a registry by hand; see :meth:`discover` and :meth:`of`.
+
+        Args:
+            entries: what installed packages registered.
+            classes: classes by name that are there already; they go before entries of the same name.
+        """
+        self._classes = MappingProxyType(dict(classes or {}))
+        self._entries = tuple(sorted({entry for entry in entries if entry.name not in self._classes}))
+
+    @classmethod
+    def discover(cls) -> Registry:
+        """Everything that installed packages registered."""
+        return cls(_discovered())
+
+    @classmethod
+    def of(cls, classes: Mapping[str, type[Plugin]]) -> Registry:
+        """What :meth:`discover` finds, and ``classes`` by name over it: for tests and notebooks."""
+        return cls(_discovered(), classes)
+
+    def entries(self) -> tuple[PluginEntry, ...]:
+        """All plug-ins, sorted by name; a name that two packages claim is there twice."""
+        by_hand = [
+            PluginEntry(name, "given by hand", "", f"{plugin.__module__}:{plugin.__qualname__}")
+            for name, plugin in self._classes.items()
+        ]
+        return tuple(sorted([*self._entries, *by_hand]))
+
+    def load(self, use: str, base: Path) -> type[Plugin]:
+        """The class behind a name or a ``file.py:Class``.
+
+        Args:
+            use: what a recipe says.
+            base: the folder that relative files are meant from: the recipe's.
+
+        Raises:
+            PluginError: no such plug-in, two packages claim the name, its module fails at import, or it is no plug-in.
+        """
+        if is_local(use):
+            return _checked(_load_local(use, base), use)
+        if use in self._classes:
+            return _checked(self._classes[use], use)
+        claims = [entry for entry in self._entries if entry.name == use]
+        if not claims:
+            known = {entry.name for entry in self.entries()}
+            raise PluginError(f"no plug-in named '{use}'{did_you_mean(use, known)}")
+        if len(claims) > 1:
+            owners = " and ".join(f"'{entry.distribution}'" for entry in claims)
+            raise PluginError(f"two packages claim the name '{use}': {owners}; uninstall one of them")
+        return _checked(_load_entry(claims[0]), use)
+
+    def loadable(self) -> list[tuple[str, type[Plugin]]]:
+        """Every registered plug-in that can be loaded, sorted by name; loads them all, so only for lists and hints."""
+        found = []
+        for name in sorted({entry.name for entry in self.entries()}):
+            try:
+                found.append((name, self.load(name, Path())))
+            except PluginError:
+                # Whoever uses it is told; a list of what could be used goes on without it.
+                continue
+        return found
+
+
+def is_local(use: str) -> bool:
+    """Whether ``use`` names a class in a file rather than a registered plug-in."""
+    return ":" in use or "/" in use or use.endswith(".py")
+
+
+def absolute_use(use: str, base: Path) -> str:
+    """``use`` so that it means the same from any folder: relative files become absolute, names stay."""
+    if not is_local(use):
+        return use
+    file, _, attribute = use.rpartition(":")
+    return f"{(base / Path(file).expanduser()).resolve()}:{attribute}"
+
+
+def _discovered() -> list[PluginEntry]:
+    return [
+        PluginEntry(
+            name=point.name,
+            distribution=point.dist.name if point.dist is not None else "unknown",
+            version=point.dist.version if point.dist is not None else "",
+            target=point.value,
+        )
+        for point in entry_points(group=GROUP)
+    ]
+
+
+def _load_entry(entry: PluginEntry) -> object:
+    owner = f"plug-in '{entry.name}' ({entry.target}, from '{entry.distribution}')"
+    try:
+        return EntryPoint(entry.name, entry.target, GROUP).load()
+    except (Exception, SystemExit) as error:
+        raise PluginError(_failed_import(owner, error)) from error
+
+
+def _load_local(use: str, base: Path) -> object:
+    file, _, attribute = use.rpartition(":")
+    if not file or not attribute.isidentifier():
+        raise PluginError(f"'{use}': write the file and its class, such as ./my_loss.py:MyLoss")
+    path = (base / Path(file).expanduser()).resolve()
+    if not path.is_file():
+        found = [candidate.name for candidate in path.parent.glob("*.py")] if path.parent.is_dir() else []
+        hint = did_you_mean(path.name, found) if found else ""
+        raise PluginError(f"'{use}': there is no file {path}{hint}")
+    module = _import_file(path, use)
+    if not hasattr(module, attribute):
+        plugins = [n for n, v in vars(module).items() if isinstance(v, type) and v.__module__ == module.__name__]
+        raise PluginError(f"'{use}': {path.name} has no class '{attribute}'{did_you_mean(attribute, plugins)}")
+    found_class: object = getattr(module, attribute)
+    return found_class
+
+
+def _import_file(path: Path, use: str) -> ModuleType:
+    """Import a file under a name of its own, made from its path and content, without touching ``sys.path``."""
+    try:
+        digest = hashlib.sha256(str(path).encode() + b"\0" + path.read_bytes()).hexdigest()[:12]
+    except OSError as error:
+        raise PluginError(f"'{use}': {path} cannot be read ({error.strerror})") from error
+    name = f"incrlearn_local_{path.stem}_{digest}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"'{use}': {path.name} is not a Python file; its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    # Data classes and pydantic look their module up while it is being imported.
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise PluginError(_failed_import(f"plug-in '{use}' ({path})", error)) from error
+    return module
+
+
+def _failed_import(owner: str, error: BaseException) -> str:
+    return (
+        f"{owner} cannot be imported: {type(error).__name__}: {error}; "
+        "mend or uninstall it; recipes that do not use it are not affected"
+    )
+
+
+def _checked(target: object, use: str) -> type[Plugin]:
+    if not (isinstance(target, type) and issubclass(target, Plugin)):
+        raise PluginError(f"'{use}' is {target!r}, not a subclass of incrlearn.Plugin")
+    if not (isinstance(target.Config, type) and issubclass(target.Config, Plugin.Config)):
+        raise PluginError(f"'{use}': {target.__name__}.Config must inherit from Plugin.Config")
+    if "use" in target.Config.model_fields:
+        raise PluginError(f"'{use}': an option cannot be called 'use', the word that names a plug-in in a recipe")
+    return target
