@@ -9,30 +9,26 @@ from hypothesis import strategies as st
 from incrlearn_plugins.memory.herding import Herding, herd
 
 
-def brute_force(features: np.ndarray, quota: int) -> list[int]:
-    """iCaRL, Algorithm 4, word by word: try every candidate, measure the distance of the means."""
+def distances_of_means(features: np.ndarray, chosen: list[int]) -> dict[int, float]:
+    """For every candidate left: how far the mean of the chosen and it would be from the mean of all."""
     mean = features.mean(axis=0)
+    left = [i for i in range(len(features)) if i not in chosen]
+    return {i: float(np.linalg.norm(mean - features[[*chosen, i]].mean(axis=0))) for i in left}
+
+
+def brute_force(features: np.ndarray, quota: int) -> list[int]:
+    """iCaRL, Algorithm 4, word by word: try every candidate, take the closest."""
     chosen: list[int] = []
     for _ in range(min(quota, len(features))):
-        distances = {
-            i: np.linalg.norm(mean - features[[*chosen, i]].mean(axis=0))
-            for i in range(len(features))
-            if i not in chosen
-        }
+        distances = distances_of_means(features, chosen)
         chosen.append(min(distances, key=lambda i: distances[i]))
     return chosen
 
 
 def assert_each_choice_is_the_best(features: np.ndarray, order: list[int]) -> None:
     """Every choice is as close as any other candidate would have been; ties may go either way."""
-    mean = features.mean(axis=0)
     for k, pick in enumerate(order):
-        before = order[:k]
-        distances = {
-            i: np.linalg.norm(mean - features[[*before, i]].mean(axis=0))
-            for i in range(len(features))
-            if i not in before
-        }
+        distances = distances_of_means(features, order[:k])
         assert distances[pick] <= min(distances.values()) + 1e-9
 
 
