@@ -1,0 +1,54 @@
+"""The docs against the code: hooks with their exact arguments, the tutorial's plug-in loaded and run, links that lead somewhere."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from incrlearn import Registry, load_recipe, run_recipe
+from incrlearn.calls import hook_names
+from incrlearn.hooks import Hooks
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def code_blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def test_hooks_page_lists_every_hook_with_its_arguments_in_loop_order() -> None:
+    rows = re.findall(r"^\| `(\w+)\(([^)]*)\)`", (ROOT / "docs" / "hooks.md").read_text(encoding="utf-8"), flags=re.M)
+    assert [name for name, _ in rows] == list(hook_names())
+    for name, arguments in rows:
+        signature = [p for p in inspect.signature(getattr(Hooks, name)).parameters if p != "self"]
+        assert arguments.split(", ") == signature, name
+
+
+def test_loop_in_the_docstring_names_every_hook() -> None:
+    text = inspect.getdoc(inspect.getmodule(Hooks)) or ""
+    assert [name for name in hook_names() if f"{name}(" not in text] == []
+
+
+def test_first_plugin_works_as_the_tutorial_tells(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "first-plugin.md"
+    (tmp_path / "focal.py").write_text(code_blocks(page, "python")[0])
+    recipe = code_blocks(page, "yaml")[0].replace("der_digits.yaml", str(ROOT / "recipes" / "der_digits.yaml"))
+    (tmp_path / "my.yaml").write_text(recipe)
+    short = ["plugins.train.epochs=2", "plugins.train.milestones=[]", "plugins.train.warmup=0", "data.classes=4"]
+    short += ["data.tasks=2", "plugins.balance.epochs=1", "plugins.balance.milestones=[]"]
+    made = load_recipe(tmp_path / "my.yaml", Registry.discover(), short)
+    rows = run_recipe(made, tmp_path / "run", device="cpu").summary["tasks"]
+    assert len(rows) == 2
+
+
+def test_recipe_in_the_readme_is_valid(tmp_path: Path) -> None:
+    (tmp_path / "readme.yaml").write_text(code_blocks(ROOT / "README.md", "yaml")[0])
+    load_recipe(tmp_path / "readme.yaml", Registry.discover())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []

@@ -1,0 +1,130 @@
+"""The shipped recipes against the paper's settings, written here a second time and independently."""
+
+from pathlib import Path
+
+import pytest
+
+from incrlearn import Recipe, Registry, load_recipe
+from incrlearn.data import data_root
+from incrlearn.engine.plan import make_plan
+
+FOLDER = Path(__file__).parents[2] / "recipes"
+ALL = sorted(FOLDER.rglob("*.yaml"))
+
+
+def load(name: str) -> Recipe:
+    return load_recipe(FOLDER / f"{name}.yaml", Registry.discover())
+
+
+def options(recipe: Recipe, key: str) -> dict[str, object]:
+    return next(choice.config.model_dump() for choice in recipe.plugins if choice.key == key)
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda p: str(p.relative_to(FOLDER)))
+def test_recipe_is_valid_and_says_what_it_is(path: Path) -> None:
+    recipe = load_recipe(path, Registry.discover())
+    assert path.read_text().startswith("# ")
+    assert [choice.use for choice in recipe.plugins].count("jsonl") == 1
+
+
+# name: scenario, memory, average, last, parameters in M (der.md, section 3: DER without P)
+CIFAR = {
+    "der_cifar100_b0_5": ({"tasks": 5}, {"total": 2000}, 76.80, 68.72, 33.6),
+    "der_cifar100_b0_10": ({"tasks": 10}, {"total": 2000}, 75.36, 65.22, 61.6),
+    "der_cifar100_b0_20": ({"tasks": 20}, {"total": 2000}, 74.09, 62.49, 117.6),
+    "der_cifar100_b0_50": ({"tasks": 50}, {"total": 2000}, 72.41, 59.08, 285.6),
+    "der_cifar100_b50_2": ({"base": 50, "increment": 25}, {"per_class": 20}, 74.61, 68.44, 22.4),
+    "der_cifar100_b50_5": ({"base": 50, "increment": 10}, {"per_class": 20}, 73.21, 66.26, 39.2),
+    "der_cifar100_b50": ({"base": 50, "increment": 5}, {"per_class": 20}, 72.81, 65.64, 67.2),
+}
+IMAGENET = {
+    "der_imagenet100_b0": ("imagenet100", {"tasks": 10}, {"total": 2000}, 77.18, 66.70, 61.6),
+    "der_imagenet100_b50": ("imagenet100", {"base": 50, "increment": 5}, {"per_class": 20}, 78.19, 72.92, 67.2),
+    "der_imagenet1000_b0": ("imagenet1000", {"tasks": 10}, {"total": 20000}, 68.84, 60.16, 61.6),
+}
+
+
+def assert_protocol(
+    recipe: Recipe, scenario: dict[str, int], memory: dict[str, int], average: float, last: float, millions: float
+) -> None:
+    assert {k: v for k, v in recipe.data.scenario.model_dump().items() if k in scenario} == scenario
+    assert not recipe.data.scenario.cumulative
+    assert {k: v for k, v in options(recipe, "memory").items() if v is not None} == memory
+    assert options(recipe, "network") == {"start": "previous"}
+    assert options(recipe, "head") == {"bias": False, "start": "fresh"}
+    assert options(recipe, "auxiliary")["weight"] == 1.0
+    expected = recipe.expected
+    assert expected is not None
+    assert (expected.average, expected.last, expected.parameters_average) == (average, last, millions)
+
+
+@pytest.mark.parametrize("name", CIFAR)
+def test_cifar_recipe_has_the_papers_settings(name: str) -> None:
+    scenario, memory, average, last, millions = CIFAR[name]
+    recipe = load(name)
+    assert_protocol(recipe, scenario, memory, average, last, millions)
+    assert (recipe.backbone.name, recipe.backbone.stem) == ("resnet18", "cifar")
+    assert recipe.data.scenario.order == "paper-1"
+    data = recipe.data.config.model_dump()
+    assert (data["padding"], data["flip"], data["train_per_class"]) == (4, True, None)
+    assert data["brightness"] == pytest.approx(63 / 255)
+    train, balance = options(recipe, "train"), options(recipe, "balance")
+    wanted = {"lr": 0.1, "momentum": 0.9, "weight_decay": 5e-4, "batch": 128, "epochs": 170, "warmup": 10, "gamma": 0.1}
+    assert {key: train[key] for key in wanted} == wanted
+    assert (list(train["milestones"]), train["fresh_heads"], train["shape"]) == ([110, 130], True, "milestones")
+    first = train["first"]
+    if "base" in scenario:
+        assert (first["epochs"], list(first["milestones"]), first["warmup"], first["lr"]) == (
+            200,
+            [60, 120, 160],
+            0,
+            0.1,
+        )
+    else:
+        assert first is None
+    wanted = {"epochs": 30, "lr": 0.1, "weight_decay": 5e-4, "temperature": 5.0, "gamma": 0.1}
+    assert {key: balance[key] for key in wanted} == wanted
+    assert list(balance["milestones"]) == [15]
+
+
+@pytest.mark.parametrize("name", IMAGENET)
+def test_imagenet_recipe_has_the_papers_settings(name: str) -> None:
+    data, scenario, memory, average, last, millions = IMAGENET[name]
+    recipe = load(name)
+    assert_protocol(recipe, scenario, memory, average, last, millions)
+    assert recipe.data.use == data
+    assert recipe.data.scenario.order == "paper"
+    train, balance = options(recipe, "train"), options(recipe, "balance")
+    wanted = {"lr": 0.1, "momentum": 0.9, "weight_decay": 5e-4, "batch": 256, "epochs": 220, "warmup": 20, "gamma": 0.1}
+    assert {key: train[key] for key in wanted} == wanted
+    assert (list(train["milestones"]), train["fresh_heads"]) == ([80, 140, 180, 200], True)
+    assert (balance["epochs"], balance["temperature"], list(balance["milestones"])) == (30, 1.0, [15])
+
+
+@pytest.mark.parametrize("family", ["{}_digits", "quick/{}_cifar100"])
+def test_compared_recipes_differ_only_in_the_method(family: str) -> None:
+    der, replay, finetune = (load(family.format(name)) for name in ("der", "replay", "finetune"))
+    assert der.data == replay.data == finetune.data
+    assert der.backbone == replay.backbone == finetune.backbone
+    assert options(der, "memory") == options(replay, "memory")
+    assert "memory" not in [choice.key for choice in finetune.plugins]
+    alike = {"fresh_heads"}
+    for key, value in options(der, "train").items():
+        assert key in alike or options(replay, "train")[key] == options(finetune, "train")[key] == value
+
+
+@pytest.mark.skipif(
+    not (data_root(None) / "cifar100").is_dir(),
+    reason="no real CIFAR-100 below INCRLEARN_DATA (cifar100/{train,test}/<class>)",
+)
+def test_b50_plan_on_real_cifar100() -> None:
+    counts = [len(list(folder.iterdir())) for folder in (data_root(None) / "cifar100" / "train").iterdir()]
+    assert len(set(counts)) == 1
+    plan = make_plan(load("der_cifar100_b50"))
+    assert [row.new for row in plan.rows] == [50] + [5] * 10
+    assert [row.train_images for row in plan.rows] == [50 * counts[0]] + [5 * counts[0]] * 10
+    assert [row.exemplars for row in plan.rows] == [20 * row.seen for row in plan.rows]
+    assert plan.rows[-1].test_images == 10_000
+    # The paper's first order begins 87, 0, 52, 58: television, apple, oak_tree, pickup_truck.
+    assert plan.class_names[:4] == ("television", "apple", "oak_tree", "pickup_truck")
+    assert plan.backbone_parameters == pytest.approx(11.17e6, rel=1e-3)
