@@ -8,8 +8,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from incrlearn.errors import OutputError
 from incrlearn.recipe import Recipe
 
@@ -31,7 +29,7 @@ def open_run_dir(path: Path, recipe: Recipe, resume: bool) -> None:
         raise OutputError(f"{path} {holds}; name another with --out, or go on with an interrupted run by --resume")
     try:
         path.mkdir(parents=True, exist_ok=True)
-        write_atomically(path / RECIPE, _recipe_text(recipe))
+        write_atomically(path / RECIPE, recipe.to_yaml())
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror}); name another with --out") from error
 
@@ -56,13 +54,10 @@ def _check_same_run(path: Path, recipe: Recipe) -> None:
         raise OutputError(f"{path}: there is no run to resume (no {RECIPE})")
     if (path / RESULT).exists():
         raise OutputError(f"{path}: this run is finished; its numbers are in {RESULT}")
-    stored, mine = (path / RECIPE).read_text(encoding="utf-8"), _recipe_text(recipe)
+    stored, mine = (path / RECIPE).read_text(encoding="utf-8"), recipe.to_yaml()
     if stored != mine:
         lines = difflib.unified_diff(
             stored.splitlines(), mine.splitlines(), "the run's", "this recipe", lineterm="", n=1
         )
         raise OutputError("\n".join([f"{path}: the run has another recipe; resume it with its own:", *lines]))
 
-
-def _recipe_text(recipe: Recipe) -> str:
-    return str(yaml.safe_dump(recipe.resolved(), sort_keys=False, allow_unicode=True))

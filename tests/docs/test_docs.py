@@ -1,4 +1,4 @@
-"""The docs against the code: hooks with their exact arguments, the tutorial's plug-in loaded and run, links that lead somewhere."""
+"""The docs against the code: hooks with their arguments, the tutorial at work, links that lead somewhere."""
 
 import inspect
 import re
