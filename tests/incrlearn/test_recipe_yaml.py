@@ -59,7 +59,9 @@ def test_every_float_reads_back(number: float) -> None:
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
-LOOKALIKES = st.sampled_from(["1e-4", "off", "010", "null", "~", "", "0o7", "true", "1e999", ".inf", "<<", "=", "- a"])
+LOOKALIKES = st.sampled_from(
+    ["1e-4", "off", "010", "null", "~", "", "0o7", "true", "1e999", ".inf", "<<", "=", "- a", "\x85", "a\n b"]
+)
 TREES = st.recursive(
     SCALARS | LOOKALIKES,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text() | LOOKALIKES, inner, max_size=3),

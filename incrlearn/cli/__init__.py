@@ -1,0 +1,1 @@
+"""The command line. Modules that need torch are imported inside the commands: ``--help`` must not wait for it."""

@@ -1,0 +1,72 @@
+"""``incrlearn check`` and ``incrlearn explain``: what a recipe will do, without training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from incrlearn.cli.consoles import output_console, say
+from incrlearn.cli.options import DataOption, DeviceOption, RecipeArgument, SeedOption, SetOption, read_recipe
+
+if TYPE_CHECKING:
+    from incrlearn.engine.plan import Plan
+
+
+def check(
+    recipe: RecipeArgument,
+    overrides: SetOption = None,
+    seed: SeedOption = None,
+    data: DataOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Tell every problem of a recipe, or its tasks and sizes; trains nothing."""
+    chosen, _ = read_recipe(recipe, overrides, seed)
+    from incrlearn.engine.plan import make_plan
+    from incrlearn.engine.runtime import resolve_device
+
+    resolve_device(device)
+    plan = make_plan(chosen, data)
+    console = output_console()
+    say(console, f"{chosen.name}, seed {chosen.seed}, recipe {chosen.fingerprint}: {chosen.data.use}")
+    console.print(_plan_table(plan))
+    parameters = plan.backbone_parameters / 1e6
+    say(console, f"backbone: {chosen.backbone.name}, {parameters:.2f} million parameters")
+
+
+def explain(recipe: RecipeArgument, overrides: SetOption = None, seed: SeedOption = None) -> None:
+    """Tell which plug-in answers which hook, in the order of the loop."""
+    chosen, _ = read_recipe(recipe, overrides, seed)
+    from incrlearn.engine.assemble import make_calls
+
+    uses = {choice.key: _short(choice.use) for choice in chosen.plugins}
+    answers = make_calls(chosen).answers()
+    table = Table("hook", "answered by, first to last")
+    for hook, keys in answers:
+        if keys:
+            named = [key if uses.get(key, key) == key else f"{key} ({uses[key]})" for key in keys]
+            table.add_row(hook, Text(", ".join(named)))
+    console = output_console()
+    say(console, f"{chosen.name}: data from {chosen.data.use}; 'core' is the default where no plug-in answers")
+    console.print(table)
+    silent = [hook for hook, keys in answers if not keys]
+    if silent:
+        console.print(f"answered by nobody: {', '.join(silent)}", highlight=False)
+
+
+def _short(use: str) -> str:
+    """``file.py:Class`` without the folders; a name as it is."""
+    return use.replace("\\", "/").rpartition("/")[2]
+
+
+def _plan_table(plan: Plan) -> Table:
+    table = Table()
+    for heading in ("task", "new classes", "seen", "train images", "exemplars a class", "in all", "test images"):
+        table.add_column(heading, justify="right")
+    for row in plan.rows:
+        quota = "-" if row.exemplars_per_class is None else str(row.exemplars_per_class)
+        numbers = (row.train_images, row.exemplars, row.test_images)
+        train, exemplars, test = (f"{number:,}" for number in numbers)
+        table.add_row(str(row.task), str(row.new), str(row.seen), train, quota, exemplars, test)
+    return table

@@ -1,0 +1,56 @@
+"""``incrlearn``: the commands, and what happens to errors."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from incrlearn import __version__
+from incrlearn.cli.catalogue import plugins, recipes, schema
+from incrlearn.cli.consoles import tell_error
+from incrlearn.cli.inspect import check, explain
+from incrlearn.cli.run import run
+from incrlearn.errors import IncrlearnError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and leave: 0 good, 1 a run failed, 2 wrong input, 130 interrupted.
+
+    Args:
+        arguments: without the program's name; None takes those of the process.
+    """
+    try:
+        make_app()(args=list(arguments) if arguments is not None else None, prog_name="incrlearn")
+    except IncrlearnError as error:
+        tell_error(error)
+        sys.exit(error.exit_code)
+
+
+def make_app() -> typer.Typer:
+    """The command line as an object."""
+    app = typer.Typer(
+        help="Class-incremental learning from plug-ins: a recipe names the parts, one loop runs them.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_root)
+    for command in (run, check, explain, plugins, recipes, schema):
+        app.command()(command)
+    return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"incrlearn {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """Class-incremental learning from plug-ins: a recipe names the parts, one loop runs them."""

@@ -1,0 +1,91 @@
+"""``incrlearn run``: train a recipe, show how it goes, print its table."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from incrlearn.cli.consoles import output_console, say
+from incrlearn.cli.options import (
+    DataOption,
+    DeviceOption,
+    RecipeArgument,
+    SeedOption,
+    SetOption,
+    command_line,
+    read_recipe,
+)
+from incrlearn.errors import IncrlearnError, OutputError
+
+if TYPE_CHECKING:
+    from incrlearn.recipe import Recipe
+    from incrlearn.registry import Registry
+
+RUNS = Path("runs")
+"""Where runs go by default, below the current folder."""
+INTERRUPTED = 130
+
+
+def run(
+    recipe: RecipeArgument,
+    overrides: SetOption = None,
+    seed: SeedOption = None,
+    data: DataOption = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The run directory; by default runs/RECIPE/DATE-seedN.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last finished task.")] = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Train a recipe, task by task, and write its run directory."""
+    chosen, registry = read_recipe(recipe, overrides, seed)
+    if out is None:
+        out = find_unfinished(chosen, registry) if resume else default_out(chosen, datetime.now())
+    from incrlearn.cli.display import make_display
+    from incrlearn.cli.summary import print_summary
+    from incrlearn.engine.run import run_recipe
+
+    console = output_console()
+    say(console, f"{chosen.name}, seed {chosen.seed}, recipe {chosen.fingerprint}, in {out}")
+    try:
+        with make_display(console) as display:
+            result = run_recipe(chosen, out, data=data, device=device, resume=resume, watchers=[display])
+    except KeyboardInterrupt:
+        if (out / "recipe.yaml").exists():
+            again = command_line(recipe, overrides, seed, data, device)
+            say(console, f"interrupted; go on from the last finished task with: {again} --resume --out {out}")
+        raise typer.Exit(INTERRUPTED) from None
+    print_summary(console, result.summary, result.run_dir)
+
+
+def default_out(recipe: Recipe, now: datetime) -> Path:
+    """``runs/<recipe>/<date>-seed<seed>``, below the current folder."""
+    return RUNS / recipe.name / f"{now:%Y-%m-%d_%H-%M-%S}-seed{recipe.seed}"
+
+
+def find_unfinished(recipe: Recipe, registry: Registry) -> Path:
+    """The newest run of the same recipe and seed under ``runs`` that has no result yet.
+
+    Raises:
+        OutputError: there is none.
+    """
+    from incrlearn.recipe import load_recipe
+
+    folder = RUNS / recipe.name
+    unfinished = [path.parent for path in folder.glob("*/recipe.yaml") if not (path.parent / "result.json").exists()]
+    others = []
+    for run_dir in sorted(unfinished, key=lambda path: path.name, reverse=True):
+        try:
+            fingerprint = load_recipe(run_dir / "recipe.yaml", registry).fingerprint
+        except IncrlearnError:
+            # A run of another version, or of a plug-in that is gone: not this one.
+            others.append(run_dir)
+            continue
+        if fingerprint == recipe.fingerprint:
+            return run_dir
+        others.append(run_dir)
+    seen = f"; unfinished runs of other settings or seeds: {', '.join(map(str, others))}" if others else ""
+    raise OutputError(f"there is no unfinished run of this recipe and seed in {folder}{seen}; name one with --out")

@@ -1,0 +1,89 @@
+"""A recipe as the engine sees it: frozen, complete, and with a fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from incrlearn.plugin import Plugin
+from incrlearn.recipe.nodes import dump_yaml
+from incrlearn.recipe.options import BackboneOptions, Expected, ScenarioOptions
+from incrlearn.recipe.validate import plain_options
+
+
+@dataclass(frozen=True)
+class PluginChoice:
+    """One row under ``plugins``."""
+
+    key: str
+    """The row's name, such as ``memory``."""
+    use: str
+    """The plug-in's name, or an absolute ``/path/file.py:Class``."""
+    plugin: type[Plugin]
+    config: Plugin.Config
+
+
+@dataclass(frozen=True)
+class DataChoice:
+    """The data set and how its classes arrive."""
+
+    use: str
+    """The plug-in's name, or an absolute ``/path/file.py:Class``."""
+    plugin: type[Plugin]
+    config: Plugin.Config
+    scenario: ScenarioOptions
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a run, validated; made by :func:`load_recipe` or :func:`recipe_from_dict`."""
+
+    name: str
+    """What runs of it are filed under: the file's name, or a shipped recipe's, such as ``quick/der_cifar100``."""
+    path: Path | None
+    """The file it came from."""
+    seed: int
+    data: DataChoice
+    backbone: BackboneOptions
+    plugins: tuple[PluginChoice, ...]
+    """In the order in which they are called."""
+    precision: Literal["auto", "float32", "bf16"]
+    eval_batch: int
+    """Images a batch in evaluation and herding."""
+    expected: Expected | None
+
+    def resolved(self) -> dict[str, Any]:
+        """Plain values with every default written out, from which the same recipe can be loaded again."""
+        scenario = self.data.scenario.model_dump(mode="json", exclude_none=True)
+        plain = {
+            "seed": self.seed,
+            "data": {"use": self.data.use, **scenario, **plain_options(self.data.config)},
+            "backbone": plain_options(self.backbone),
+            "plugins": {choice.key: {"use": choice.use, **plain_options(choice.config)} for choice in self.plugins},
+            "precision": self.precision,
+            "eval_batch": self.eval_batch,
+        }
+        if self.expected is not None:
+            plain["expected"] = plain_options(self.expected)
+        return plain
+
+    def to_yaml(self) -> str:
+        """:meth:`resolved` as text that :func:`load_recipe` reads back to the same values."""
+        return dump_yaml(self.resolved())
+
+    @property
+    def fingerprint(self) -> str:
+        """12 hexadecimal digits that are equal for recipes that give the same result.
+
+        The order of the plug-ins counts, that of options does not; nor do the name, what is expected, and plug-ins
+        that only log.
+        """
+        plain = self.resolved()
+        rows = plain.pop("plugins")
+        plain.pop("expected", None)
+        plain["plugins"] = [[c.key, rows[c.key]] for c in self.plugins if c.plugin.affects_result]
+        canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]

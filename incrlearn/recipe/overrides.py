@@ -1,0 +1,135 @@
+"""``--set path=value``: dotted paths into a recipe, which must be there already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from incrlearn.errors import PluginError, did_you_mean
+from incrlearn.recipe.nodes import Node, Place, Problems, read_yaml
+from incrlearn.recipe.options import BackboneOptions, Expected, RunOptions, ScenarioOptions
+from incrlearn.recipe.tree import write_out_shorthand
+from incrlearn.recipe.validate import is_free_mapping, nested_model
+from incrlearn.registry import Registry
+
+ROOT_KEYS = ("seed", "data", "backbone", "plugins", "precision", "eval_batch", "expected")
+
+
+def apply_overrides(root: Node, overrides: Sequence[str], registry: Registry, base: Path, problems: Problems) -> Node:
+    """The tree with each override in its place, one after the other.
+
+    ``null`` takes out a row of ``plugins``. A path that is neither written nor a known option is a problem.
+
+    Args:
+        root: the recipe.
+        overrides: texts ``path=value``; values are YAML.
+        registry: for the options that a plug-in knows.
+        base: the folder that ``./file.py:Class`` is meant from.
+        problems: takes what is wrong.
+    """
+    for override in overrides:
+        place = Place(override=override)
+        path, equals, text = override.partition("=")
+        keys = path.strip().split(".")
+        if not equals or not all(keys):
+            problems.add(place, "must be path=value, such as plugins.train.lr=0.05 or plugins.auxiliary=null")
+            continue
+        value = read_yaml(text, place, problems)
+        if value is None or not _is_known(root, keys, registry, base, place, problems):
+            continue
+        root = write_out_shorthand(_assign(root, keys, value))
+    return root
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What may stand below a path."""
+
+    keys: frozenset[str]
+    is_free: bool = False
+    """Any key may."""
+
+
+def _is_known(
+    root: Node, keys: Sequence[str], registry: Registry, base: Path, place: Place, problems: Problems
+) -> bool:
+    for depth, key in enumerate(keys):
+        known = _known_below(root, keys[:depth], registry, base)
+        if key in known.keys or known.is_free:
+            continue
+        path, parent = ".".join(keys), ".".join(keys[:depth])
+        if not known.keys:
+            problems.add(place, f"{path}: '{parent}' is a single value, nothing is below it")
+            return False
+        below = f" below '{parent}'" if parent else ""
+        problems.add(place, f"{path}: this recipe has no '{key}'{below}{did_you_mean(key, known.keys)}")
+        return False
+    return True
+
+
+def _known_below(root: Node, path: Sequence[str], registry: Registry, base: Path) -> _Known:
+    written = _written_below(root, path)
+    if not path:
+        return _Known(frozenset({*ROOT_KEYS, *written}))
+    top = path[0]
+    if top == "plugins" and len(path) == 1:
+        return _Known(written)
+    models: list[type[BaseModel]] = []
+    inner = path[1:]
+    if top == "plugins":
+        models, inner = _config_of(root.get("plugins"), path[1], registry, base), path[2:]
+    elif top == "data":
+        models = [ScenarioOptions, *_config_of(root, "data", registry, base)]
+    elif top in ("backbone", "expected"):
+        models = [BackboneOptions if top == "backbone" else Expected]
+    elif top in RunOptions.model_fields:
+        return _Known(written)
+    below = _fields_below(models, inner)
+    with_use = {"use"} if top in ("plugins", "data") and not inner else set()
+    return _Known(below.keys | written | with_use, below.is_free)
+
+
+def _fields_below(models: Sequence[type[BaseModel]], path: Sequence[str]) -> _Known:
+    if not path:
+        return _Known(frozenset(name for model in models for name in model.model_fields))
+    for model in models:
+        field = model.model_fields.get(path[0])
+        if field is None:
+            continue
+        if is_free_mapping(field.annotation):
+            return _Known(frozenset(), is_free=len(path) == 1)
+        nested = nested_model(field.annotation)
+        return _fields_below([nested], path[1:]) if nested is not None else _Known(frozenset())
+    return _Known(frozenset())
+
+
+def _written_below(root: Node, path: Sequence[str]) -> frozenset[str]:
+    node: Node | None = root
+    for key in path:
+        node = node.get(key) if node is not None else None
+    return frozenset(node.value) if node is not None and isinstance(node.value, dict) else frozenset()
+
+
+def _config_of(parent: Node | None, key: str, registry: Registry, base: Path) -> list[type[BaseModel]]:
+    row = parent.get(key) if parent is not None else None
+    use = row.get("use") if row is not None else None
+    if use is None or not isinstance(use.value, str):
+        return []
+    folder = use.place.file.parent if use.place.file is not None else base
+    try:
+        return [registry.load(use.value, folder).Config]
+    except PluginError:
+        # It is told when the recipe itself is read; until then its options are those that are written.
+        return []
+
+
+def _assign(node: Node, keys: Sequence[str], value: Node) -> Node:
+    if not keys:
+        return value
+    children = dict(node.value) if isinstance(node.value, dict) else {}
+    old = children.get(keys[0], Node({}, value.place))
+    children[keys[0]] = _assign(old, keys[1:], value)
+    return Node(children, node.place)

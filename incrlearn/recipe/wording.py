@@ -1,0 +1,116 @@
+"""What an option must be and what it was, in words: from its JSON Schema and its value."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+JsonSchema = dict[str, Any]
+
+_LONGEST_SHOWN = 60
+
+
+def expectation(schema: JsonSchema, definitions: JsonSchema) -> str:
+    """What a value must be, such as ``"a whole number of at least 1"``; ``"a value"`` where the schema does not say.
+
+    Args:
+        schema: the JSON Schema of one option.
+        definitions: the ``$defs`` that its references point into.
+    """
+    schema = dereference(schema, definitions)
+    if "anyOf" in schema:
+        return _join_unique([expectation(choice, definitions) for choice in schema["anyOf"]])
+    if "const" in schema:
+        return show(schema["const"])
+    if "enum" in schema:
+        choices = ", ".join(_unquoted(choice) for choice in schema["enum"])
+        return f"one of {choices}" if len(schema["enum"]) > 1 else choices
+    kind = schema.get("type")
+    if kind in ("integer", "number"):
+        return ("a whole number" if kind == "integer" else "a number") + _range(schema)
+    if kind == "string":
+        return _text(schema)
+    if kind == "array":
+        return _list(schema, definitions)
+    return {"boolean": "true or false", "null": "null", "object": "a mapping"}.get(str(kind), "a value")
+
+
+def range_words(schema: JsonSchema) -> str:
+    """The bounds of a number for a table, such as ``">= 1"`` or ``"> 0, <= 1"``; ``""`` without any."""
+    signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+    for choice in [schema, *schema.get("anyOf", [])]:
+        bounds = [f"{sign} {_number(choice[key])}" for key, sign in signs.items() if key in choice]
+        if bounds:
+            return ", ".join(bounds)
+    return ""
+
+
+def show(value: object) -> str:
+    """A value as an error tells it: text in quotes, long lists and mappings cut short."""
+    if isinstance(value, dict):
+        return "a mapping" if value else "an empty mapping"
+    shown = f"'{value}'" if isinstance(value, str) else json.dumps(value)
+    return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[: _LONGEST_SHOWN - 3]}..."
+
+
+def dereference(schema: JsonSchema, definitions: JsonSchema) -> JsonSchema:
+    """The schema itself where it is a reference into ``definitions``."""
+    while "$ref" in schema:
+        schema = definitions[str(schema["$ref"]).rpartition("/")[2]]
+    return schema
+
+
+def _range(schema: JsonSchema) -> str:
+    low, above = schema.get("minimum"), schema.get("exclusiveMinimum")
+    high, below = schema.get("maximum"), schema.get("exclusiveMaximum")
+    if low is not None and high is not None:
+        return f" from {_number(low)} to {_number(high)}"
+    words = []
+    if low is not None:
+        words.append(f"of at least {_number(low)}")
+    if above is not None:
+        words.append(f"above {_number(above)}")
+    if high is not None:
+        words.append(f"of at most {_number(high)}" if not words else f"at most {_number(high)}")
+    if below is not None:
+        words.append(f"below {_number(below)}")
+    if "multipleOf" in schema:
+        words.append(f"divisible by {_number(schema['multipleOf'])}")
+    return f" {' and '.join(words)}" if words else ""
+
+
+def _text(schema: JsonSchema) -> str:
+    if "pattern" in schema:
+        return f"text that matches {schema['pattern']}"
+    if schema.get("minLength") == 1:
+        return "text that is not empty"
+    return "text"
+
+
+def _list(schema: JsonSchema, definitions: JsonSchema) -> str:
+    if "prefixItems" in schema:
+        items = [expectation(item, definitions) for item in schema["prefixItems"]]
+        same = f", each {items[0]}" if len(set(items)) == 1 else f": {', '.join(items)}"
+        return f"a list of {len(items)}{same}"
+    fewest, most = schema.get("minItems"), schema.get("maxItems")
+    length = f" of {fewest}" if fewest is not None and fewest == most else ""
+    if not length and fewest is not None:
+        length = " that is not empty" if fewest == 1 else f" of at least {fewest}"
+    if not length and most is not None:
+        length = f" of at most {most}"
+    each = expectation(schema.get("items", {}), definitions)
+    return f"a list{length}" + (f", each {each}" if each != "a value" else "")
+
+
+def _join_unique(phrases: list[str]) -> str:
+    # That an option may be null need not be told: leaving it out says the same.
+    unique = list(dict.fromkeys(phrase for phrase in phrases if phrase != "null")) or ["null"]
+    return " or ".join([", ".join(unique[:-1]), unique[-1]]) if len(unique) > 1 else unique[0]
+
+
+def _unquoted(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _number(value: float) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
