@@ -66,14 +66,23 @@ def make_plan(recipe: Recipe, data: Path | None = None) -> Plan:
     if not isinstance(plugin, DataPlugin):
         raise PluginError(f"data: '{recipe.data.use}' is no DataPlugin: it has no open(root)")
     source = plugin.open(data_root(data))
-    scenario = make_scenario(recipe.data.scenario, source, recipe.seed)
-    rows = [_plan_task(scenario, calls, number) for number in range(len(scenario.tasks))]
-    problems = _memory_problems(recipe, rows)
-    if problems:
-        raise RecipeError(recipe.name, problems)
-    backbone = backbone_maker(recipe, source.channels)("check")
-    check_backbone(backbone, recipe.backbone, source.channels, source.size)
-    return Plan(recipe, source, scenario, rows, parameter_count(backbone))
+    problems: list[Problem] = []
+    scenario, rows, parameters = None, [], 0
+    try:
+        scenario = make_scenario(recipe.data.scenario, source, recipe.seed)
+        rows = [_plan_task(scenario, calls, number) for number in range(len(scenario.tasks))]
+        problems += _memory_problems(recipe, rows)
+    except RecipeError as error:
+        problems += error.problems
+    try:
+        backbone = backbone_maker(recipe, source.channels)("check")
+        check_backbone(backbone, recipe.backbone, source.channels, source.size)
+        parameters = parameter_count(backbone)
+    except RecipeError as error:
+        problems += error.problems
+    if problems or scenario is None:
+        raise recipe.error([problem.message for problem in problems])
+    return Plan(recipe, source, scenario, rows, parameters)
 
 
 def _plan_task(scenario: Scenario, calls: Calls, position: int) -> PlanRow:

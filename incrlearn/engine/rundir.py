@@ -60,4 +60,3 @@ def _check_same_run(path: Path, recipe: Recipe) -> None:
             stored.splitlines(), mine.splitlines(), "the run's", "this recipe", lineterm="", n=1
         )
         raise OutputError("\n".join([f"{path}: the run has another recipe; resume it with its own:", *lines]))
-

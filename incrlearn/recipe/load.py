@@ -11,7 +11,7 @@ from incrlearn.errors import PluginError, did_you_mean
 from incrlearn.plugin import Plugin
 from incrlearn.recipe.fit import check_fit
 from incrlearn.recipe.model import DataChoice, PluginChoice, Recipe
-from incrlearn.recipe.nodes import Node, Place, Problems, from_plain
+from incrlearn.recipe.nodes import Node, Place, Problems, from_plain, places_of
 from incrlearn.recipe.options import BackboneOptions, Expected, RunOptions, ScenarioOptions
 from incrlearn.recipe.overrides import ROOT_KEYS, apply_overrides
 from incrlearn.recipe.shipped import recipe_name
@@ -93,6 +93,7 @@ def _build(root: Node, name: str, path: Path | None, reading: _Reading) -> Recip
         precision=run.precision,
         eval_batch=run.eval_batch,
         expected=expected,
+        places=places_of(root),
     )
 
 

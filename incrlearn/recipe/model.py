@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from incrlearn.errors import RecipeError
 from incrlearn.plugin import Plugin
-from incrlearn.recipe.nodes import dump_yaml
+from incrlearn.recipe.nodes import Place, Problems, dump_yaml
 from incrlearn.recipe.options import BackboneOptions, Expected, ScenarioOptions
 from incrlearn.recipe.validate import plain_options
 
@@ -54,6 +56,22 @@ class Recipe:
     eval_batch: int
     """Images a batch in evaluation and herding."""
     expected: Expected | None
+    places: Mapping[str, Place] = field(default_factory=dict, compare=False, repr=False)
+    """Where each key was written, by dotted path."""
+
+    def error(self, messages: Sequence[str]) -> RecipeError:
+        """What is found wrong later, when the recipe meets its data, at the lines it was written on.
+
+        Args:
+            messages: each beginning with the dotted path to blame and a colon: ``data.tasks: ...``.
+        """
+        problems = Problems(str(self.path) if self.path is not None else self.name, self.path)
+        for message in messages:
+            path = message.partition(":")[0]
+            while path and path not in self.places:
+                path = path.rpartition(".")[0]
+            problems.add(self.places.get(path, Place()), message)
+        return problems.error()
 
     def resolved(self) -> dict[str, Any]:
         """Plain values with every default written out, from which the same recipe can be loaded again."""

@@ -54,6 +54,17 @@ class Node:
         return self.value
 
 
+def places_of(node: Node, path: str = "") -> dict[str, Place]:
+    """The place of every mapping key below ``node``, by dotted path."""
+    if not isinstance(node.value, dict):
+        return {}
+    places: dict[str, Place] = {}
+    for key, child in node.value.items():
+        below = f"{path}.{key}" if path else key
+        places |= {below: child.place, **places_of(child, below)}
+    return places
+
+
 class Problems:
     """Collects what is wrong with one recipe."""
 
