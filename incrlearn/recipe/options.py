@@ -77,9 +77,9 @@ class Expected(Section):
 
     average: float = Field(ge=0, le=100)
     """Top-1 in percent, mean over all tasks, the first included."""
-    last: float = Field(ge=0, le=100)
-    """Top-1 in percent on all classes after the last task."""
     source: str
     """Who reports it, and of what."""
+    last: float | None = Field(None, ge=0, le=100)
+    """Top-1 in percent on all classes after the last task; leave it out where it is not reported."""
     parameters_average: float | None = Field(None, gt=0)
     """Parameters at inference in millions, mean over tasks."""
