@@ -19,11 +19,11 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from incrlearn import Batch, Network, Phase, RunState, Samples, Task
+from incrlearn import Network, Phase, RunState, Samples, Task
 from incrlearn.calls import Calls
 from incrlearn.data import ArrayImages, Augment, Loader, Source, Split, make_loader
 from incrlearn.engine.defaults import CoreDefaults
-from incrlearn.engine.phase import forward, total_loss
+from incrlearn.engine.phase import EpochTotals, train_step
 from incrlearn.engine.runtime import Runtime
 from incrlearn.network import BranchedNetwork, LinearHead, build_backbone
 from incrlearn.recipe import BackboneOptions
@@ -102,23 +102,11 @@ def our_steps(network: Network, loader: Loader, samples: Samples, batch: int, ru
     network.train()
     optimizer = torch.optim.SGD(calls.param_groups(state, phase), lr=0.1, momentum=0.9, weight_decay=5e-4)
     while True:
+        totals = EpochTotals()
         for images in loader.train(samples, batch, state.generator("order"), state.generator("augment")):
             if len(images) == batch:
-                _our_step(state, phase, images, calls, runtime, optimizer)
+                totals.add(*train_step(state, phase, images, 0.0, calls, runtime, optimizer), images)
                 yield batch
-
-
-def _our_step(
-    state: RunState, phase: Phase, batch: Batch, calls: Calls, runtime: Runtime, optimizer: torch.optim.Optimizer
-) -> None:
-    calls.batch_start(state, 0.0)
-    with runtime.autocast():
-        terms = calls.loss_terms(state, batch, forward(state, phase, batch))
-    optimizer.zero_grad(set_to_none=True)
-    runtime.backward(total_loss(terms, phase))
-    calls.after_backward(state)
-    optimizer.step()
-    calls.after_step(state)
 
 
 def rate(steps: Iterator[int], count: int, device: torch.device) -> float:

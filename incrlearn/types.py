@@ -139,8 +139,8 @@ class Network(nn.Module, ABC):
 
     Attributes:
         head: the classifier, (B, D) -> (B, K); the engine assigns what ``grow_head`` returns.
-        attachments: modules that only training needs, such as an auxiliary head, by the recipe key of their plug-in;
-            the engine drops them at the end of the task, so they count in no parameter report and no checkpoint.
+        attachments: modules that only training needs, such as an auxiliary head; see :meth:`attach`. The engine drops
+            them at the end of the task, so they count in no parameter report and no checkpoint.
     """
 
     def __init__(self) -> None:
@@ -167,11 +167,23 @@ class Network(nn.Module, ABC):
         return sum(self.widths)
 
     def classify(self, parts: tuple[Tensor, ...], temperature: float = 1.0) -> Output:
-        """The parts, put side by side and through the head; logits are divided by ``temperature``."""
-        features = torch.cat(parts, dim=1)
-        logits: Tensor = self.head(features)
+        """The parts, put side by side and through the head, in float32; logits are divided by ``temperature``.
+
+        Called outside of autocast: logits rounded to bfloat16 would tie.
+        """
         floats = tuple(part.float() for part in parts)
-        return Output(floats, features.float(), logits.float() / temperature)
+        features = torch.cat(floats, dim=1)
+        logits: Tensor = self.head(features)
+        return Output(floats, features, logits / temperature)
+
+    def attach(self, key: str, module: nn.Module) -> None:
+        """Attach a module for training under the recipe key of its plug-in."""
+        # Bare keys may not bear the names of ModuleDict's own methods, such as "update".
+        self.attachments[f"for {key}"] = module
+
+    def attached(self, key: str) -> nn.Module:
+        """What was attached under ``key``."""
+        return self.attachments[f"for {key}"]
 
     def forward(self, images: Tensor) -> Output:
         """``classify(extract(images))``."""

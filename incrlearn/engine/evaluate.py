@@ -32,8 +32,8 @@ def score_samples(
     scores = []
     for images in loader.plain(samples, batch):
         with runtime.autocast():
-            out = state.network(images.images)
-        scores.append(calls.scores(state, out).float())
+            parts = state.network.extract(images.images)
+        scores.append(calls.scores(state, state.network.classify(parts)).float())
     gathered = torch.cat(scores).cpu() if scores else torch.empty(0, state.task.seen)
     return Scored(gathered, samples.labels)
 

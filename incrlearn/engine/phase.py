@@ -65,30 +65,34 @@ def _run_epoch(
     )
     rate = float(optimizer.param_groups[0]["lr"])
     for number, batch in enumerate(epoch):
-        calls.batch_start(state, number / (batches - 1) if batches > 1 else 0.0)
-        with runtime.autocast():
-            out = forward(state, phase, batch)
-            terms = calls.loss_terms(state, batch, out)
-        optimizer.zero_grad(set_to_none=True)
-        runtime.backward(total_loss(terms, phase))
-        calls.after_backward(state)
-        optimizer.step()
-        calls.after_step(state)
-        totals.add(terms, out, batch)
+        position = number / (batches - 1) if batches > 1 else 0.0
+        totals.add(*train_step(state, phase, batch, position, calls, runtime, optimizer), batch)
     row = {"kind": "epoch", "task": state.task.number, "tasks": state.task.total, "phase": phase.name}
     row |= {"epoch": state.epoch + 1, "epochs": phase.epochs, "lr": rate, **totals.read()}
     return row | {"seconds": time.monotonic() - started}
 
 
-def forward(state: RunState, phase: Phase, batch: Batch) -> Output:
-    """The network's output; where only the head trains, the extractors run without gradients."""
-    network = state.network
-    if phase.trains == "head":
-        with torch.no_grad():
-            parts = network.extract(batch.images)
-    else:
-        parts = network.extract(batch.images)
-    return network.classify(parts, phase.temperature)
+def train_step(
+    state: RunState,
+    phase: Phase,
+    batch: Batch,
+    position: float,
+    calls: Calls,
+    runtime: Runtime,
+    optimizer: torch.optim.Optimizer,
+) -> tuple[list[LossTerm], Output]:
+    """One step of the optimizer; waits for nothing on the device. Head and losses compute in float32."""
+    calls.batch_start(state, position)
+    with torch.set_grad_enabled(phase.trains == "network"), runtime.autocast():
+        parts = state.network.extract(batch.images)
+    out = state.network.classify(parts, phase.temperature)
+    terms = calls.loss_terms(state, batch, out)
+    optimizer.zero_grad(set_to_none=True)
+    runtime.backward(total_loss(terms, phase))
+    calls.after_backward(state)
+    optimizer.step()
+    calls.after_step(state)
+    return terms, out
 
 
 def total_loss(terms: list[LossTerm], phase: Phase) -> Tensor:
@@ -111,8 +115,8 @@ class EpochTotals:
 
     def __init__(self) -> None:
         self._terms: dict[str, Tensor] = {}
-        self._weights: dict[str, float] = {}
-        self._hits: Tensor | None = None
+        self._loss: Tensor | float = 0.0
+        self._hits: Tensor | int = 0
         self._images = 0
 
     @torch.no_grad()
@@ -121,15 +125,13 @@ class EpochTotals:
         size = len(batch)
         for term in terms:
             value = term.value.detach().float() * size
-            self._terms[term.name] = self._terms[term.name] + value if term.name in self._terms else value
-            self._weights[term.name] = term.weight
-        hits = (out.logits.argmax(dim=1) == batch.labels).sum()
-        self._hits = hits if self._hits is None else self._hits + hits
+            self._terms[term.name] = self._terms.get(term.name, 0.0) + value
+            self._loss = self._loss + term.weight * value
+        self._hits = self._hits + (out.logits.argmax(dim=1) == batch.labels).sum()
         self._images += size
 
     def read(self) -> dict[str, Any]:
         """Means over the images of the epoch: loss, its terms before weighting, accuracy in percent."""
-        means = {name: float(value) / self._images for name, value in self._terms.items()}
-        loss = sum(self._weights[name] * mean for name, mean in means.items())
-        hits = int(self._hits) if self._hits is not None else 0
-        return {"loss": loss, "terms": means, "accuracy": 100.0 * hits / max(1, self._images)}
+        images = max(1, self._images)
+        means = {name: float(value) / images for name, value in self._terms.items()}
+        return {"loss": float(self._loss) / images, "terms": means, "accuracy": 100.0 * int(self._hits) / images}

@@ -36,14 +36,14 @@ class Auxiliary(Plugin):
         head = LinearHead(
             network.widths[-1], state.task.new + 1, self.config.bias, state.generator(f"{self.name}/draw")
         )
-        network.attachments[self.name] = head.to(state.device)
+        network.attach(self.name, head.to(state.device))
 
     @hookimpl
     def loss_terms(self, state: RunState, batch: Batch, out: Output) -> list[LossTerm]:
         """L_{H^a}: cross-entropy of the auxiliary head on F_t(x)."""
         if state.task.known == 0:
             return []
-        logits = state.network.attachments[self.name](out.parts[-1]).float()
+        logits = state.network.attached(self.name)(out.parts[-1])
         targets = auxiliary_targets(batch.labels, state.task.known)
         return [LossTerm(self.name, cross_entropy(logits, targets), self.config.weight)]
 
