@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pluggy
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -204,9 +205,12 @@ class Calls:
         with self._blame("rank_exemplars", state.task):
             ranked = self._manager.hook.rank_exemplars(state=state, label=label, features=features, quota=quota)
         wanted = min(quota, len(features))
-        if not isinstance(ranked, Tensor) or ranked.shape != (wanted,) or len(set(ranked.tolist())) != wanted:
-            raise PluginError(f"rank_exemplars must give {wanted} distinct positions, got {ranked!r}")
-        return ranked
+        positions = ranked.tolist() if isinstance(ranked, Tensor) else None
+        if positions is None or len(set(positions)) != wanted or not all(0 <= p < len(features) for p in positions):
+            raise PluginError(
+                f"rank_exemplars must give {wanted} distinct positions from 0 to {len(features) - 1}, got {ranked!r}"
+            )
+        return torch.tensor(positions, dtype=torch.int64)
 
     def task_end(self, state: RunState) -> None:
         """The task is over."""
@@ -225,7 +229,14 @@ class Calls:
         """Further numbers about the task, by name."""
         with self._blame("metrics", state.task):
             answers: list[dict[str, float]] = self._manager.hook.metrics(state=state, scores=scores, labels=labels)
-        return {name: value for answer in answers for name, value in answer.items()}
+        numbers: dict[str, float] = {}
+        for answer in answers:
+            twice = sorted(numbers.keys() & answer.keys())
+            if twice:
+                raise PluginError(f"two plug-ins give metrics of the same name: {twice}; rename one of them")
+            # numpy's and torch's scalars are no plain values, which a checkpoint must hold.
+            numbers |= {str(name): float(value) for name, value in answer.items()}
+        return numbers
 
     def record(self, state: RunState, row: Row) -> None:
         """Everybody takes note of ``row``."""

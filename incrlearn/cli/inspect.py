@@ -22,7 +22,7 @@ def check(
     device: DeviceOption = "auto",
 ) -> None:
     """Tell every problem of a recipe, or its tasks and sizes; trains nothing."""
-    chosen, _ = read_recipe(recipe, overrides, seed)
+    chosen = read_recipe(recipe, overrides, seed)
     from incrlearn.engine.plan import make_plan
     from incrlearn.engine.runtime import resolve_device
 
@@ -37,7 +37,7 @@ def check(
 
 def explain(recipe: RecipeArgument, overrides: SetOption = None, seed: SeedOption = None) -> None:
     """Tell which plug-in answers which hook, in the order of the loop."""
-    chosen, _ = read_recipe(recipe, overrides, seed)
+    chosen = read_recipe(recipe, overrides, seed)
     from incrlearn.engine.assemble import make_calls
 
     uses = {choice.key: _short(choice.use) for choice in chosen.plugins}

@@ -10,7 +10,6 @@ import typer
 
 if TYPE_CHECKING:
     from incrlearn.recipe import Recipe
-    from incrlearn.registry import Registry
 
 RecipeArgument = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped one such as der_digits.")
@@ -26,8 +25,8 @@ DataOption = Annotated[
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 
 
-def read_recipe(recipe: str, overrides: list[str] | None, seed: int | None) -> tuple[Recipe, Registry]:
-    """The recipe that a command was given, and the plug-ins there are.
+def read_recipe(recipe: str, overrides: list[str] | None, seed: int | None) -> Recipe:
+    """The recipe that a command was given.
 
     Raises:
         RecipeError: it is not there, or something is wrong with it.
@@ -35,8 +34,7 @@ def read_recipe(recipe: str, overrides: list[str] | None, seed: int | None) -> t
     from incrlearn.recipe import find_recipe, load_recipe
     from incrlearn.registry import Registry
 
-    registry = Registry.discover()
-    return load_recipe(find_recipe(recipe), registry, overrides or (), seed), registry
+    return load_recipe(find_recipe(recipe), Registry.discover(), overrides or (), seed)
 
 
 def command_line(recipe: str, overrides: list[str] | None, seed: int | None, data: Path | None, device: str) -> str:

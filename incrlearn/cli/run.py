@@ -18,11 +18,10 @@ from incrlearn.cli.options import (
     command_line,
     read_recipe,
 )
-from incrlearn.errors import IncrlearnError, OutputError
+from incrlearn.errors import OutputError
 
 if TYPE_CHECKING:
     from incrlearn.recipe import Recipe
-    from incrlearn.registry import Registry
 
 RUNS = Path("runs")
 """Where runs go by default, below the current folder."""
@@ -41,9 +40,9 @@ def run(
     device: DeviceOption = "auto",
 ) -> None:
     """Train a recipe, task by task, and write its run directory."""
-    chosen, registry = read_recipe(recipe, overrides, seed)
+    chosen = read_recipe(recipe, overrides, seed)
     if out is None:
-        out = find_unfinished(chosen, registry) if resume else default_out(chosen, datetime.now())
+        out = find_unfinished(chosen) if resume else default_out(chosen, datetime.now())
     from incrlearn.cli.display import make_display
     from incrlearn.cli.summary import print_summary
     from incrlearn.engine.run import run_recipe
@@ -66,26 +65,19 @@ def default_out(recipe: Recipe, now: datetime) -> Path:
     return RUNS / recipe.name / f"{now:%Y-%m-%d_%H-%M-%S}-seed{recipe.seed}"
 
 
-def find_unfinished(recipe: Recipe, registry: Registry) -> Path:
+def find_unfinished(recipe: Recipe) -> Path:
     """The newest run of the same recipe and seed under ``runs`` that has no result yet.
 
     Raises:
         OutputError: there is none.
     """
-    from incrlearn.recipe import load_recipe
-
     folder = RUNS / recipe.name
     unfinished = [path.parent for path in folder.glob("*/recipe.yaml") if not (path.parent / "result.json").exists()]
-    others = []
-    for run_dir in sorted(unfinished, key=lambda path: path.name, reverse=True):
-        try:
-            fingerprint = load_recipe(run_dir / "recipe.yaml", registry).fingerprint
-        except IncrlearnError:
-            # A run of another version, or of a plug-in that is gone: not this one.
-            others.append(run_dir)
-            continue
-        if fingerprint == recipe.fingerprint:
-            return run_dir
-        others.append(run_dir)
+    newest_first = sorted(unfinished, key=lambda path: path.name, reverse=True)
+    # The text and not the fingerprint: a run goes on with its own loggers too.
+    same = [path for path in newest_first if (path / "recipe.yaml").read_text(encoding="utf-8") == recipe.to_yaml()]
+    if same:
+        return same[0]
+    others = newest_first
     seen = f"; unfinished runs of other settings or seeds: {', '.join(map(str, others))}" if others else ""
     raise OutputError(f"there is no unfinished run of this recipe and seed in {folder}{seen}; name one with --out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -141,6 +142,22 @@ def _split_problems(name: str, split: Split, source: Source) -> list[str]:
     elif source.channels != 3:
         problems.append(f"{name}: images in files are read as 3 channels, not {source.channels}")
     return problems
+
+
+def data_digest(source: Source) -> str:
+    """A digest of what positions in the splits stand for: classes and labels, in order, and the files' names.
+
+    Exemplars are positions; they mean the same images only while this stays the same.
+    """
+    digest = hashlib.sha256(repr((source.classes, source.size, source.channels)).encode())
+    for split in (source.train, source.test):
+        digest.update(split.labels.tobytes())
+        if isinstance(split.images, ArrayImages):
+            # A few images tell apart orders that agree in their labels, as sorted exports may.
+            digest.update(split.images.pixels[:: max(1, len(split) // 100)].tobytes())
+        else:
+            digest.update("\n".join(f"{path.parent.name}/{path.name}" for path in split.images.paths).encode())
+    return digest.hexdigest()
 
 
 def first_per_class(split: Split, count: int, classes: Sequence[str]) -> Split:

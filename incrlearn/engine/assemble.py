@@ -8,7 +8,7 @@ from incrlearn.calls import Calls
 from incrlearn.engine.defaults import CoreDefaults
 from incrlearn.hooks import MakeBackbone
 from incrlearn.network import build_backbone
-from incrlearn.recipe import Recipe
+from incrlearn.recipe import BackboneOptions, Recipe
 from incrlearn.rng import derive_seed
 from incrlearn.types import Backbone
 
@@ -25,8 +25,16 @@ def make_calls(recipe: Recipe, watchers: Sequence[object] = ()) -> Calls:
 
 def backbone_maker(recipe: Recipe, channels: int) -> MakeBackbone:
     """A maker of the recipe's backbone whose first weights are drawn for the purpose it is called with."""
+    return _maker(recipe.backbone, recipe.seed, channels)
 
+
+def backbone_shapes(recipe: Recipe, channels: int) -> MakeBackbone:
+    """As :func:`backbone_maker` without pretrained weights, for networks whose weights are loaded afterwards."""
+    return _maker(recipe.backbone.model_copy(update={"pretrained": False}), recipe.seed, channels)
+
+
+def _maker(options: BackboneOptions, seed: int, channels: int) -> MakeBackbone:
     def make_backbone(purpose: str) -> Backbone:
-        return build_backbone(recipe.backbone, channels, derive_seed(recipe.seed, 0, purpose))
+        return build_backbone(options, channels, derive_seed(seed, 0, purpose))
 
     return make_backbone

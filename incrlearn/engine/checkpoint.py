@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from incrlearn.calls import Calls
-from incrlearn.errors import OutputError
+from incrlearn.errors import OutputError, PluginError
 from incrlearn.hooks import MakeBackbone
 from incrlearn.types import Network, RunState, Task
 
@@ -41,6 +41,10 @@ class Progress:
     """Feature width at each task so far, from which the head is grown again."""
     channels: int
     """Channels of the images."""
+    precision: str
+    """float32 or bf16."""
+    data: str
+    """Digest of the data set that the exemplars point into."""
     memory: dict[str, Tensor]
     """Exemplars by label."""
     plugins: dict[str, dict[str, Any]]
@@ -82,14 +86,17 @@ def save_checkpoint(run_dir: Path, network: Network, progress: Progress) -> None
     fresh: dict[str, Tensor] = {}
     for name, tensor in network.state_dict().items():
         plain = tensor.detach().cpu().contiguous()
-        digest = hashlib.sha256(plain.reshape(-1).view(torch.uint8).numpy().data).hexdigest()
+        digest = tensor_digest(plain)
         if name in known and known[name]["digest"] == digest:
             tensors[name] = known[name]
         else:
             tensors[name] = {"digest": digest, "task": progress.task}
             # safetensors refuses tensors that share memory.
             fresh[name] = plain.clone()
-    save_file(fresh, draft / "network.safetensors")
+    try:
+        save_file(fresh, draft / "network.safetensors")
+    except SafetensorError as error:
+        raise OSError(None, str(error), str(draft)) from error
     torch.save(
         {"format": FORMAT, "layout": network.layout(), "tensors": tensors, "progress": vars(progress)},
         draft / "state.pt",
@@ -98,6 +105,34 @@ def save_checkpoint(run_dir: Path, network: Network, progress: Progress) -> None
         _flush(path)
     shutil.rmtree(target, ignore_errors=True)
     draft.replace(target)
+
+
+def tensor_digest(tensor: Tensor) -> str:
+    """SHA-256 of a contiguous tensor's bytes on the CPU."""
+    return hashlib.sha256(tensor.reshape(-1).view(torch.uint8).numpy().data).hexdigest()
+
+
+def plain_state(plugin: str, state: dict[str, Any]) -> dict[str, Any]:
+    """The same, if a checkpoint can hold it: tensors, text, numbers, booleans, None, and lists and mappings of them.
+
+    Raises:
+        PluginError: naming the plug-in and the key.
+    """
+    for key, value in state.items():
+        if not _is_plain(value):
+            raise PluginError(
+                f"plug-in '{plugin}': state_dict()['{key}'] holds a {type(value).__name__}, which a checkpoint cannot; "
+                "give tensors and plain values (float(x) for numpy's numbers)"
+            )
+    return state
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return type(value) in (list, tuple) and all(_is_plain(inner) for inner in value)
+    if isinstance(value, dict):
+        return all(type(key) in (str, int) and _is_plain(inner) for key, inner in value.items())
+    return value is None or isinstance(value, Tensor) or type(value) in (str, int, float, bool)
 
 
 def read_checkpoint(run_dir: Path, task: int) -> Checkpoint:
@@ -114,9 +149,7 @@ def read_checkpoint(run_dir: Path, task: int) -> Checkpoint:
         last = f"the last finished task there is {there}" if there else "no task is finished there"
         raise OutputError(f"{run_dir}: no checkpoint of task {task}; {last}") from error
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
-        raise OutputError(
-            f"{path}: damaged, cannot be read ({error}); delete its folder to go on from before"
-        ) from error
+        raise OutputError(f"{path}: damaged, cannot be read ({type(error).__name__})") from error
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
         raise OutputError(f"{path}: format {found!r}, but this version of incrlearn reads format {FORMAT}")
@@ -162,6 +195,8 @@ def _load_tensors(run_dir: Path, network: Network, tensors: dict[str, dict[str, 
             with safe_open(path, framework="pt") as stream:
                 for name in (name for name, entry in tensors.items() if entry["task"] == task):
                     values[name] = stream.get_tensor(name)
+                    if tensor_digest(values[name].contiguous()) != tensors[name]["digest"]:
+                        raise OutputError(f"{path}: the tensor {name} is damaged")
         except (SafetensorError, OSError) as error:
             raise OutputError(f"{path}: cannot be read ({error}); a run's checkpoints belong together") from error
     wrong = [name for name, value in values.items() if value.shape != own[name].shape]

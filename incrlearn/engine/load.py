@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from incrlearn.engine.assemble import backbone_maker, make_calls
+from incrlearn.engine.assemble import backbone_shapes, make_calls
 from incrlearn.engine.checkpoint import newest_checkpoint, read_checkpoint, restore_network, tasks_from_counts
 from incrlearn.engine.rundir import RECIPE
 from incrlearn.engine.runtime import resolve_device
@@ -36,5 +36,5 @@ def load_network(
     checkpoint = read_checkpoint(run_dir, task if task is not None else newest_checkpoint(run_dir))
     progress = checkpoint.progress
     state = RunState(recipe.seed, resolve_device(device), tasks_from_counts(progress.classes)[-1])
-    restore_network(run_dir, checkpoint, make_calls(recipe), backbone_maker(recipe, progress.channels), state)
+    restore_network(run_dir, checkpoint, make_calls(recipe), backbone_shapes(recipe, progress.channels), state)
     return state.network.to(state.device).eval()

@@ -71,7 +71,7 @@ def make_plan(recipe: Recipe, data: Path | None = None) -> Plan:
     try:
         scenario = make_scenario(recipe.data.scenario, source, recipe.seed)
         rows = [_plan_task(scenario, calls, number) for number in range(len(scenario.tasks))]
-        problems += _memory_problems(recipe, rows)
+        problems += _memory_problems(recipe, rows) + _size_problems(rows)
     except RecipeError as error:
         problems += error.problems
     try:
@@ -101,6 +101,14 @@ def _plan_task(scenario: Scenario, calls: Calls, position: int) -> PlanRow:
         exemplars=exemplars,
         test_images=len(scenario.test_samples(task)),
     )
+
+
+def _size_problems(rows: list[PlanRow]) -> list[Problem]:
+    return [
+        Problem(f"data: task {row.task} has {row.train_images} training image; batch norm needs two at least")
+        for row in rows
+        if row.train_images < 2
+    ]
 
 
 def _memory_problems(recipe: Recipe, rows: list[PlanRow]) -> list[Problem]:

@@ -40,7 +40,12 @@ def result_metrics(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     table: list[tuple[str, float | None, str, str]] = [
         ("average", average(top1), "%", "top-1 on all classes seen, mean over all tasks, the first included"),
         ("last", top1[-1], "%", "top-1 on all classes after the last task"),
-        ("average_top5", average(top5), "%", "top-5 on all classes seen, mean over all tasks, the first included"),
+        (
+            "average_top5",
+            average(top5),
+            "%",
+            "top-5 on all classes seen (100 % while there are five or fewer), mean over all tasks",
+        ),
         ("last_top5", top5[-1], "%", "top-5 on all classes after the last task"),
         ("forgetting", forgetting(matrix), "points", "best earlier minus last top-1 of each old task, mean over them"),
         ("backward_transfer", backward_transfer(matrix), "points", "last minus first top-1 of each old task, mean"),

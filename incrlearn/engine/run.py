@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from incrlearn.calls import Calls
-from incrlearn.data import Loader, make_loader
-from incrlearn.engine.assemble import backbone_maker, make_calls
+from incrlearn.data import Loader, data_digest, make_loader
+from incrlearn.engine.assemble import backbone_maker, backbone_shapes, make_calls
 from incrlearn.engine.checkpoint import (
+    Checkpoint,
     Progress,
     newest_checkpoint,
+    plain_state,
     read_checkpoint,
     restore_network,
     save_checkpoint,
@@ -25,6 +30,7 @@ from incrlearn.engine.plan import Plan, make_plan
 from incrlearn.engine.result import summarise
 from incrlearn.engine.rundir import open_run_dir, write_result
 from incrlearn.engine.runtime import Runtime
+from incrlearn.errors import OutputError, PluginError, TrainingError
 from incrlearn.hooks import MakeBackbone
 from incrlearn.memory import ExemplarMemory
 from incrlearn.metrics import accuracy_by_task, parameter_count, top_k_accuracy
@@ -76,8 +82,11 @@ def run_recipe(
         TrainingError: the run failed.
     """
     plan = make_plan(recipe, data)
-    runtime = Runtime(device, recipe.precision)
     open_run_dir(out, recipe, resume)
+    done = newest_checkpoint(out) if resume else 0
+    checkpoint = read_checkpoint(out, done) if done else None
+    # A run goes on in the precision it was begun in, wherever it is resumed.
+    runtime = Runtime(device, checkpoint.progress.precision if checkpoint is not None else recipe.precision)
     parts = Parts(
         plan=plan,
         calls=make_calls(recipe, watchers),
@@ -88,25 +97,49 @@ def run_recipe(
     )
     state = RunState(recipe.seed, runtime.device, plan.scenario.tasks[0], run_dir=out)
     memory = ExemplarMemory()
-    rows, widths = _restore(parts, state, memory) if resume else ([], [])
-    for task in plan.scenario.tasks[len(rows) :]:
-        started = time.monotonic()
-        _start_task(parts, state, memory, task)
-        widths.append(state.network.width)
-        for phase in parts.calls.phases(state):
-            run_phase(state, phase, parts.calls, runtime, parts.train)
-        parts.calls.prune(state)
-        _choose_exemplars(parts, state, memory)
-        parts.calls.task_end(state)
-        state.network.attachments.clear()
-        row = _evaluate(parts, state, memory) | {"seconds": time.monotonic() - started}
-        rows.append(row)
-        parts.calls.record(state, row)
-        save_checkpoint(out, state.network, _progress(parts, task, widths, memory, rows))
-    summary = summarise(plan, runtime, rows)
-    parts.calls.record(state, {"kind": "result", **copy.deepcopy(summary)})
-    write_result(out, summary)
+    rows, widths = _restore(parts, state, memory, checkpoint) if checkpoint is not None else ([], [])
+    with _run_failures(recipe):
+        for task in plan.scenario.tasks[len(rows) :]:
+            rows.append(_run_task(parts, state, memory, task, widths))
+            parts.calls.record(state, rows[-1])
+            save_checkpoint(out, state.network, _progress(parts, task, widths, memory, rows))
+        summary = summarise(plan, runtime, rows)
+        parts.calls.record(state, {"kind": "result", **copy.deepcopy(summary)})
+        write_result(out, summary)
     return Result(out, summary)
+
+
+@contextmanager
+def _run_failures(recipe: Recipe) -> Iterator[None]:
+    """Failures of a run that is under way, in words that say how to go on."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        batches = ", ".join(f"plugins.{c.key}.batch" for c in recipe.plugins if "batch" in type(c.config).model_fields)
+        raise TrainingError(
+            f"the device is out of memory; lower {batches or 'the batch sizes'} "
+            f"or eval_batch ({recipe.eval_batch}): {error}"
+        ) from error
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise TrainingError(
+            f"{where}{error.strerror or error}; what is finished is kept: mend that and go on with --resume"
+        ) from error
+
+
+def _run_task(parts: Parts, state: RunState, memory: ExemplarMemory, task: Task, widths: list[int]) -> dict[str, Any]:
+    """Train and evaluate one task; the row about it."""
+    started = time.monotonic()
+    _start_task(parts, state, memory, task)
+    widths.append(state.network.width)
+    for phase in parts.calls.phases(state):
+        run_phase(state, phase, parts.calls, parts.runtime, parts.train)
+    parts.calls.prune(state)
+    _choose_exemplars(parts, state, memory)
+    parts.calls.task_end(state)
+    state.network.attachments.clear()
+    row = _evaluate(parts, state, memory)
+    return row | {"hardware": parts.runtime.hardware()["name"], "seconds": time.monotonic() - started}
 
 
 def _start_task(parts: Parts, state: RunState, memory: ExemplarMemory, task: Task) -> None:
@@ -143,8 +176,7 @@ def _evaluate(parts: Parts, state: RunState, memory: ExemplarMemory) -> dict[str
     samples = parts.plan.scenario.test_samples(task)
     scored = score_samples(state, parts.calls, parts.runtime, parts.test, samples, parts.plan.recipe.eval_batch)
     old = scored.labels < task.known
-    extra = parts.calls.metrics(state, scored.scores, scored.labels)
-    return {
+    row = {
         "kind": "task",
         "task": task.number,
         "tasks": task.total,
@@ -156,8 +188,12 @@ def _evaluate(parts: Parts, state: RunState, memory: ExemplarMemory) -> dict[str
         "accuracies": accuracy_by_task(scored.scores, scored.labels, tasks),
         "parameters": parameter_count(state.network),
         "exemplars": len(memory),
-        **extra,
     }
+    extra = parts.calls.metrics(state, scored.scores, scored.labels)
+    taken = sorted(row.keys() & extra.keys())
+    if taken:
+        raise PluginError(f"a plug-in's metrics bear names of the engine's: {taken}; rename them")
+    return row | extra
 
 
 def _progress(
@@ -168,21 +204,32 @@ def _progress(
         classes=[t.seen for t in parts.plan.scenario.tasks[: task.number]],
         widths=list(widths),
         channels=parts.plan.source.channels,
+        precision=parts.runtime.precision,
+        data=data_digest(parts.plan.source),
         memory=memory.state_dict(),
-        plugins={plugin.name: plugin.state_dict() for plugin in parts.calls.plugins},
+        plugins={plugin.name: plain_state(plugin.name, plugin.state_dict()) for plugin in parts.calls.plugins},
         rows=rows,
     )
 
 
-def _restore(parts: Parts, state: RunState, memory: ExemplarMemory) -> tuple[list[dict[str, Any]], list[int]]:
-    """Take up the last finished task of the run directory, if there is one."""
-    run_dir = state.run_dir
-    done = newest_checkpoint(run_dir) if run_dir is not None else 0
-    if run_dir is None or done == 0:
-        return [], []
-    checkpoint = read_checkpoint(run_dir, done)
-    restore_network(run_dir, checkpoint, parts.calls, parts.make_backbone, state)
-    progress = checkpoint.progress
+def _restore(
+    parts: Parts, state: RunState, memory: ExemplarMemory, checkpoint: Checkpoint
+) -> tuple[list[dict[str, Any]], list[int]]:
+    """Take up the last finished task of the run directory.
+
+    Raises:
+        OutputError: the data is not what it was, or the checkpoint is damaged.
+    """
+    run_dir, progress = state.run_dir, checkpoint.progress
+    if run_dir is None:
+        raise ValueError("a run without a directory has nothing to restore")
+    if progress.data != data_digest(parts.plan.source):
+        raise OutputError(
+            f"{run_dir}: the data set '{parts.plan.source.name}' is not what this run was begun with (other images, "
+            "classes or order of files), so its exemplars would be other images; resume it with the same data"
+        )
+    shapes = backbone_shapes(parts.plan.recipe, progress.channels)
+    restore_network(run_dir, checkpoint, parts.calls, shapes, state)
     memory.load_state_dict(progress.memory)
     for plugin in parts.calls.plugins:
         plugin.load_state_dict(progress.plugins[plugin.name])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
@@ -99,19 +100,22 @@ def cpu_has_bf16() -> bool:
 
     torch offers no public question for this; without the instructions bf16 is emulated and slower than float32.
     """
-    try:
-        with open("/proc/cpuinfo") as stream:  # noqa: PTH123
-            words = set(stream.read().split())
-    except OSError:
-        return False
-    return bool(words & {"avx512_bf16", "amx_bf16", "bf16"})
+    return flags_have_bf16(_cpuinfo())
+
+
+def flags_have_bf16(cpuinfo: str) -> bool:
+    """Whether the text of ``/proc/cpuinfo`` names bfloat16 instructions."""
+    return bool(set(cpuinfo.split()) & {"avx512_bf16", "amx_bf16", "bf16"})
 
 
 def cpu_name() -> str:
     """The processor's name."""
-    try:
-        with open("/proc/cpuinfo") as stream:  # noqa: PTH123
-            names = [line.partition(":")[2].strip() for line in stream if line.startswith("model name")]
-    except OSError:
-        names = []
+    names = [line.partition(":")[2].strip() for line in _cpuinfo().splitlines() if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def _cpuinfo() -> str:
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return ""

@@ -70,5 +70,5 @@ def test_parameters_are_those_of_inference() -> None:
     backbone = Backbone(torch.nn.Linear(4, 3), width=3)
     network = BranchedNetwork([backbone])
     network.head = LinearHead(3, 5, bias=True, generator=torch.Generator())
-    network.attachments["auxiliary"] = torch.nn.Linear(3, 100)
+    network.attach("auxiliary", torch.nn.Linear(3, 100))
     assert parameter_count(network) == (4 * 3 + 3) + (3 * 5 + 5)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 from typing import Any
 
-from incrlearn import Plugin, Row, RunState, hookimpl
+from pydantic import Field
+
+from incrlearn import Plugin, Row, RunState, TrainingError, hookimpl
 
 
 class Jsonl(Plugin):
@@ -17,8 +21,8 @@ class Jsonl(Plugin):
     class Config(Plugin.Config):
         """Options."""
 
-        file: str = "metrics.jsonl"
-        """Name of the file in the run directory."""
+        file: str = Field("metrics.jsonl", pattern=r"^[\w.-]+\.jsonl$")
+        """Name of the file in the run directory; it ends in .jsonl."""
 
     config: Config
 
@@ -32,11 +36,18 @@ class Jsonl(Plugin):
         if state.run_dir is None:
             return
         path = state.run_dir / self.config.file
-        with path.open("r+b" if path.exists() else "w+b") as stream:
-            stream.truncate(self._written)
-            stream.seek(self._written)
-            stream.write(json.dumps(row, allow_nan=True).encode() + b"\n")
-            self._written = stream.tell()
+        try:
+            with path.open("r+b" if path.exists() else "w+b") as stream:
+                # After a power cut the file may be shorter than what was written to it.
+                stream.seek(min(self._written, path.stat().st_size))
+                stream.truncate()
+                stream.write(json.dumps(finite(row), allow_nan=False).encode() + b"\n")
+                stream.flush()
+                if row["kind"] != "epoch":
+                    os.fsync(stream.fileno())
+                self._written = stream.tell()
+        except OSError as error:
+            raise TrainingError(f"{path}: cannot be written ({error.strerror}); mend that and --resume") from error
 
     def state_dict(self) -> dict[str, Any]:
         """How many bytes are written, so that a resumed run goes on there."""
@@ -45,3 +56,12 @@ class Jsonl(Plugin):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on behind what was written at the checkpoint."""
         self._written = int(state["written"])
+
+
+def finite(value: Any) -> Any:  # noqa: ANN401 (what JSON can say)
+    """The same with null for numbers that are not finite, for which JSON has no word."""
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

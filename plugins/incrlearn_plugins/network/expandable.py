@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Literal
 
 from incrlearn import MakeBackbone, Network, Plugin, PluginError, RunState, hookimpl
@@ -25,11 +26,13 @@ class Expandable(Plugin):
     @hookimpl
     def expand(self, state: RunState, old: Network | None, make_backbone: MakeBackbone) -> Network:
         """The old network, frozen, with one more extractor; the super-feature is u = [Phi_{t-1}(x), F_t(x)]."""
-        extractor = make_backbone(f"backbone of {state.task}")
         if old is None:
-            return BranchedNetwork([extractor])
+            return BranchedNetwork([make_backbone(f"backbone of {state.task}")])
         if not isinstance(old, BranchedNetwork):
             raise PluginError(f"'{self.name}' grows a BranchedNetwork, not {type(old).__name__}")
         if self.config.start == "previous":
-            extractor.load_state_dict(old.extractors[-1].state_dict())
+            extractor = copy.deepcopy(old.backbones[-1])
+            extractor.zero_grad(set_to_none=True)
+        else:
+            extractor = make_backbone(f"backbone of {state.task}")
         return BranchedNetwork([*old.backbones, extractor], frozen=len(old.extractors))

@@ -327,7 +327,7 @@ def test_runs_are_filed_by_recipe_date_and_seed() -> None:
 
 
 def test_resume_finds_the_newest_unfinished_run_of_the_same_recipe() -> None:
-    registry, recipe = Registry.discover(), tiny()
+    recipe = tiny()
     for name, other, is_finished in [
         ("2026-01-01_00-00-00-seed1", recipe, False),
         ("2026-01-02_00-00-00-seed1", recipe, False),
@@ -342,7 +342,7 @@ def test_resume_finds_the_newest_unfinished_run_of_the_same_recipe() -> None:
     broken = Path("runs/tiny/2026-01-05_00-00-00-seed1")
     broken.mkdir()
     (broken / "recipe.yaml").write_text("plugins: [")
-    assert find_unfinished(recipe, registry) == Path("runs/tiny/2026-01-02_00-00-00-seed1")
-    assert find_unfinished(tiny(seed=2), registry) == Path("runs/tiny/2026-01-04_00-00-00-seed2")
+    assert find_unfinished(recipe) == Path("runs/tiny/2026-01-02_00-00-00-seed1")
+    assert find_unfinished(tiny(seed=2)) == Path("runs/tiny/2026-01-04_00-00-00-seed2")
     with pytest.raises(OutputError, match=r"no unfinished run.*unfinished runs of other settings or seeds: .*seed2"):
-        find_unfinished(tiny(seed=3), registry)
+        find_unfinished(tiny(seed=3))

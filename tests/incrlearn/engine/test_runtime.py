@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from incrlearn import DeviceError, Registry, load_network, run_recipe
-from incrlearn.engine.runtime import Runtime, has_bf16, resolve_device
+from incrlearn import DeviceError, Plugin, Registry, RunState, hookimpl, load_network, run_recipe
+from incrlearn.engine.runtime import Runtime, flags_have_bf16, resolve_device
 from incrlearn.recipe import recipe_from_dict
 from incrlearn.testing import SyntheticData, tiny_recipe
 
@@ -23,9 +23,18 @@ def test_device_that_is_not_there_is_told() -> None:
         resolve_device(absent)
 
 
-def test_auto_precision_is_bf16_only_where_the_hardware_has_it() -> None:
-    expected = "bf16" if has_bf16(torch.device("cpu")) else "float32"
-    assert Runtime("cpu", "auto").precision == expected
+@pytest.mark.parametrize(
+    ("cpuinfo", "expected"),
+    [
+        ("flags\t\t: fpu avx2 avx512f avx512_bf16 avx512vl\n", True),
+        ("flags\t\t: fpu amx_bf16 amx_tile\n", True),
+        ("Features\t: fp asimd bf16 i8mm\n", True),
+        ("flags\t\t: fpu avx2 avx512f avx512vl\n", False),
+        ("", False),
+    ],
+)
+def test_bf16_of_a_processor_is_read_from_its_flags(cpuinfo: str, expected: bool) -> None:
+    assert flags_have_bf16(cpuinfo) is expected
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("bf16", torch.bfloat16)])
@@ -45,3 +54,30 @@ def test_run_learns_in_either_precision_and_keeps_float32_weights(tmp_path: Path
     assert result.summary["metrics"]["average"]["value"] > 55  # chance: 31
     weights = load_network(result.run_dir, registry=registry).state_dict().values()
     assert {value.dtype for value in weights if value.is_floating_point()} == {torch.float32}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_run_on_cuda_learns_and_is_resumed_on_the_cpu(tmp_path: Path) -> None:
+    class Stops(Plugin):
+        """Interrupts task 3, and lets no training step wait for the device."""
+
+        @hookimpl
+        def batch_start(self) -> None:
+            torch.cuda.set_sync_debug_mode("error")
+
+        @hookimpl
+        def after_step(self) -> None:
+            torch.cuda.set_sync_debug_mode("default")
+
+        @hookimpl
+        def prepare(self, state: RunState) -> None:
+            if state.task.number == 3 and state.device.type == "cuda":
+                raise KeyboardInterrupt
+
+    registry = Registry.of({"synthetic": SyntheticData, "stops": Stops})
+    head = {"use": "linear", "start": "inherit"}
+    recipe = recipe_from_dict(tiny_recipe(stops="stops", head=head), registry, "tiny")
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(recipe, tmp_path / "run", device="cuda")
+    summary = run_recipe(recipe, tmp_path / "run", device="cpu", resume=True).summary
+    assert [row["classes"] for row in summary["tasks"]] == [2, 4, 6]

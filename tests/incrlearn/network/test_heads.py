@@ -45,9 +45,10 @@ def state_with(network: BranchedNetwork) -> RunState:
 
 def test_redraw_changes_head_and_attached_heads_differently() -> None:
     network = BranchedNetwork([Backbone(nn.Identity(), 4)])
-    network.head, network.attachments["auxiliary"] = head(4, 3), head(4, 3)
+    network.head = head(4, 3)
+    network.attach("auxiliary", head(4, 3))
     redraw_heads(state_with(network), "train/after warm-up")
-    main, attached = network.head.weight, network.attachments["auxiliary"].weight
+    main, attached = network.head.weight, network.attached("auxiliary").weight
     assert not torch.equal(main, head(4, 3).weight)
     assert not torch.equal(main, attached)
 

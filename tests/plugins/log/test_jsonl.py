@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import pytest
 import torch
+from pydantic import ValidationError
 
 from incrlearn import RunState, Task
 from incrlearn_plugins.log.jsonl import Jsonl
@@ -16,15 +18,35 @@ def rows_in(path: Path) -> list[dict[str, int]]:
 def test_rows_after_the_last_checkpoint_are_cut_off_on_resume(tmp_path: Path) -> None:
     state = RunState(1, torch.device("cpu"), Task(1, 1, 0, 2), run_dir=tmp_path)
     first = Jsonl("log", Jsonl.Config())
-    first.record(state, {"epoch": 1})
+    first.record(state, {"kind": "epoch", "epoch": 1})
     kept = first.state_dict()
-    first.record(state, {"epoch": 2})
+    first.record(state, {"kind": "epoch", "epoch": 2})
     resumed = Jsonl("log", Jsonl.Config())
     resumed.load_state_dict(kept)
-    resumed.record(state, {"epoch": 20})
-    resumed.record(state, {"epoch": 21})
-    assert rows_in(tmp_path / "metrics.jsonl") == [{"epoch": 1}, {"epoch": 20}, {"epoch": 21}]
+    resumed.record(state, {"kind": "task", "epoch": 20})
+    resumed.record(state, {"kind": "epoch", "epoch": 21})
+    assert rows_in(tmp_path / "metrics.jsonl") == [
+        {"kind": "epoch", "epoch": 1},
+        {"kind": "task", "epoch": 20},
+        {"kind": "epoch", "epoch": 21},
+    ]
 
 
 def test_without_a_run_directory_nothing_is_written() -> None:
-    Jsonl("log", Jsonl.Config()).record(RunState(1, torch.device("cpu"), Task(1, 1, 0, 2)), {"epoch": 1})
+    Jsonl("log", Jsonl.Config()).record(
+        RunState(1, torch.device("cpu"), Task(1, 1, 0, 2)), {"kind": "epoch", "epoch": 1}
+    )
+
+
+def test_log_that_is_shorter_than_it_was_goes_on_at_its_end(tmp_path: Path) -> None:
+    state = RunState(1, torch.device("cpu"), Task(1, 1, 0, 2), run_dir=tmp_path)
+    resumed = Jsonl("log", Jsonl.Config())
+    resumed.load_state_dict({"written": 1000})
+    resumed.record(state, {"kind": "epoch", "loss": float("nan")})
+    assert (tmp_path / "metrics.jsonl").read_bytes() == b'{"kind": "epoch", "loss": null}\n'
+
+
+@pytest.mark.parametrize("name", ["logs/m.jsonl", "result.json", "../m.jsonl"])
+def test_log_stays_in_the_run_directory_and_off_its_files(name: str) -> None:
+    with pytest.raises(ValidationError):
+        Jsonl.Config(file=name)
