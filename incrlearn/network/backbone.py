@@ -18,7 +18,7 @@ def build_backbone(options: BackboneOptions, channels: int, seed: int) -> Backbo
     """Make an extractor with fresh (or timm's pretrained) weights.
 
     timm initialises ResNets as the paper does: kaiming-normal convolutions, and zero as the weight of each residual
-    block's last norm; ``options: {zero_init_last: false}`` turns that off.
+    block's last norm. Pre-activation ResNets want ``options: {zero_init_last: true}`` for that.
 
     Args:
         options: the recipe's ``backbone``.
@@ -37,11 +37,10 @@ def build_backbone(options: BackboneOptions, channels: int, seed: int) -> Backbo
         try:
             settings: dict[str, Any] = {"num_classes": 0, "in_chans": channels, **options.options}
             model = timm.create_model(options.name, pretrained=options.pretrained, **settings)
-        except (TypeError, ValueError, AssertionError, KeyError) as error:
-            raise _problem(f"options: timm cannot make '{options.name}' with {options.options}: {error}") from error
         except Exception as error:
-            if not options.pretrained:
-                raise
+            # Without a download nothing but the options can be to blame, whatever timm trips over.
+            if not options.pretrained or isinstance(error, TypeError):
+                raise _problem(f"options: timm cannot make '{options.name}' with {options.options}: {error}") from error
             raise DataError(
                 f"backbone.pretrained: the weights of '{options.name}' cannot be had "
                 f"({type(error).__name__}: {error}); fetch them where there is a network (timm keeps them in its hub "

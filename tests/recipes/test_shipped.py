@@ -7,6 +7,7 @@ import pytest
 from incrlearn import Recipe, Registry, load_recipe
 from incrlearn.data import data_root
 from incrlearn.engine.plan import make_plan
+from incrlearn.network import build_backbone
 
 FOLDER = Path(__file__).parents[2] / "recipes"
 ALL = sorted(FOLDER.rglob("*.yaml"))
@@ -128,3 +129,12 @@ def test_b50_plan_on_real_cifar100() -> None:
     # The paper's first order begins 87, 0, 52, 58: television, apple, oak_tree, pickup_truck.
     assert plan.class_names[:4] == ("television", "apple", "oak_tree", "pickup_truck")
     assert plan.backbone_parameters == pytest.approx(11.17e6, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", [*CIFAR, *IMAGENET])
+def test_residual_branches_start_at_zero(name: str) -> None:
+    model = build_backbone(load(name).backbone, 3, 1).model
+    zeros = [parameter for parameter in model.parameters() if parameter.ndim > 0 and bool((parameter == 0).all())]
+    # Eight residual blocks: the weight of the last norm (or, before activation, of the last convolution) of each.
+    biases = {id(p) for key, p in model.named_parameters() if key.endswith("bias")}
+    assert len([parameter for parameter in zeros if id(parameter) not in biases]) == 8

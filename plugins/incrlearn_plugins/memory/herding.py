@@ -45,9 +45,8 @@ def herd(features: Tensor, quota: int) -> Tensor:
     Returns:
         (min(quota, n),) int64, in order of choice.
     """
-    gram = features @ features.T
-    to_mean = gram.mean(dim=1)
-    square = gram.diagonal()
+    to_mean = features @ features.mean(dim=0)
+    square = features.square().sum(dim=1)
     to_chosen = torch.zeros_like(to_mean)
     taken = torch.zeros(len(features), dtype=torch.bool)
     chosen = []
@@ -57,5 +56,5 @@ def herd(features: Tensor, quota: int) -> Tensor:
         pick = int(distance.masked_fill(taken, torch.inf).argmin())
         chosen.append(pick)
         taken[pick] = True
-        to_chosen += gram[pick]
+        to_chosen += features @ features[pick]
     return torch.tensor(chosen, dtype=torch.int64)

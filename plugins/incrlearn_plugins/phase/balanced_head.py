@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from incrlearn import Phase, Plugin, RunState, Samples, hookimpl
 from incrlearn.network import redraw_heads
-from incrlearn_plugins.phase.schedule import learning_rate_factor, sgd_with_schedule
+from incrlearn_plugins.phase.schedule import check_milestones, learning_rate_factor, sgd_with_schedule
 
 
 class BalancedHead(Plugin):
@@ -40,6 +40,11 @@ class BalancedHead(Plugin):
         """L2 penalty of SGD."""
         temperature: float = Field(5.0, gt=0)
         """delta: the loss is taken on softmax(logits / delta); 5 on CIFAR-100, 1 on ImageNet-100."""
+
+        @model_validator(mode="after")
+        def _fits(self) -> BalancedHead.Config:
+            check_milestones(self.milestones, self.epochs)
+            return self
 
     config: Config
 

@@ -28,6 +28,19 @@ def learning_rate_factor(
     return gamma ** sum(epoch >= milestone for milestone in milestones)
 
 
+def check_milestones(milestones: Sequence[int], epochs: int) -> None:
+    """Make sure that every milestone is reached, in order.
+
+    Raises:
+        ValueError: they do not rise, or one lies behind the last epoch.
+    """
+    if list(milestones) != sorted(set(milestones)):
+        raise ValueError(f"milestones must rise, not {list(milestones)}")
+    late = [milestone for milestone in milestones if milestone >= epochs]
+    if late:
+        raise ValueError(f"milestones {late} are never reached in {epochs} epochs")
+
+
 def sgd_with_schedule(
     groups: list[dict[str, Any]], lr: float, momentum: float, weight_decay: float, factors: Sequence[float]
 ) -> tuple[SGD, LambdaLR]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from incrlearn import Phase, Plugin, RunState, hookimpl
 from incrlearn.network import redraw_heads
-from incrlearn_plugins.phase.schedule import Shape, learning_rate_factor, sgd_with_schedule
+from incrlearn_plugins.phase.schedule import Shape, check_milestones, learning_rate_factor, sgd_with_schedule
 
 
 class Schedule(Plugin.Config):
@@ -35,11 +35,8 @@ class Schedule(Plugin.Config):
     def _fits(self) -> Schedule:
         if self.warmup >= self.epochs and self.warmup > 0:
             raise ValueError(f"warmup ({self.warmup}) must be shorter than epochs ({self.epochs})")
-        if self.shape == "milestones" and list(self.milestones) != sorted(set(self.milestones)):
-            raise ValueError(f"milestones must rise, not {list(self.milestones)}")
-        late = [m for m in self.milestones if m >= self.epochs]
-        if self.shape == "milestones" and late:
-            raise ValueError(f"milestones {late} are never reached in {self.epochs} epochs")
+        if self.shape == "milestones":
+            check_milestones(self.milestones, self.epochs)
         return self
 
     def learning_rates(self) -> list[float]:
@@ -52,6 +49,25 @@ class Schedule(Plugin.Config):
             learning_rate_factor(epoch, self.epochs, self.shape, self.milestones, self.gamma, self.warmup)
             for epoch in range(self.epochs)
         ]
+
+
+class FirstTask(Plugin.Config):
+    """What is different in the first task; null is as in the others."""
+
+    lr: float | None = Field(None, gt=0)
+    """Learning rate at its highest."""
+    epochs: int | None = Field(None, ge=1)
+    """Passes over the task's data."""
+    shape: Shape | None = None
+    """``milestones`` or ``cosine``."""
+    milestones: tuple[int, ...] | None = None
+    """Epochs, counted from 0, at which the rate falls."""
+    gamma: float | None = Field(None, gt=0, le=1)
+    """Factor at each milestone."""
+    warmup: int | None = Field(None, ge=0)
+    """Epochs of linear warm-up."""
+    fresh_heads: bool | None = None
+    """Whether the heads are drawn anew after the warm-up."""
 
 
 class Sgd(Plugin):
@@ -69,19 +85,30 @@ class Sgd(Plugin):
         """Momentum of SGD."""
         weight_decay: float = Field(5.0e-4, ge=0)
         """L2 penalty of SGD."""
-        first: Schedule | None = None
-        """Another schedule for the first task, with the defaults of this one; none: the same as the others."""
+        first: FirstTask | None = None
+        """What is different in the first task; null: nothing."""
+
+        @model_validator(mode="after")
+        def _first_fits(self) -> Sgd.Config:
+            try:
+                self.schedule(task=1)
+            except ValidationError as error:
+                raise ValueError(f"first: {'; '.join(str(problem['msg']) for problem in error.errors())}") from None
+            return self
+
+        def schedule(self, task: int) -> Schedule:
+            """The schedule of a task (number from 1)."""
+            options = self.model_dump(include=set(Schedule.model_fields))
+            if task == 1 and self.first is not None:
+                options |= self.first.model_dump(exclude_none=True)
+            return Schedule.model_validate(options)
 
     config: Config
-
-    def schedule(self, task: int) -> Schedule:
-        """The schedule of a task (number from 1)."""
-        return self.config.first if task == 1 and self.config.first is not None else self.config
 
     @hookimpl
     def phases(self, state: RunState) -> Phase:
         """One phase over the whole network with every loss."""
-        return Phase(self.name, self.schedule(state.task.number).epochs, self.config.batch)
+        return Phase(self.name, self.config.schedule(state.task.number).epochs, self.config.batch)
 
     @hookimpl
     def make_optimizer(
@@ -90,7 +117,7 @@ class Sgd(Plugin):
         """SGD for its own phase."""
         if phase.name != self.name:
             return None
-        schedule = self.schedule(state.task.number)
+        schedule = self.config.schedule(state.task.number)
         return sgd_with_schedule(
             groups, schedule.lr, self.config.momentum, self.config.weight_decay, schedule.factors()
         )
@@ -98,7 +125,7 @@ class Sgd(Plugin):
     @hookimpl
     def epoch_start(self, state: RunState) -> None:
         """Draw the heads anew in the first epoch after the warm-up."""
-        schedule = self.schedule(state.task.number)
+        schedule = self.config.schedule(state.task.number)
         in_own_phase = state.phase is not None and state.phase.name == self.name
         if in_own_phase and schedule.fresh_heads and 0 < schedule.warmup == state.epoch:
             redraw_heads(state, f"{self.name}/after warm-up")

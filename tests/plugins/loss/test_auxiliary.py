@@ -23,7 +23,7 @@ def test_targets_by_hand() -> None:
 def test_head_has_one_output_more_than_new_classes_and_reads_the_newest_part() -> None:
     state = state_of(Task(2, 3, 4, 7))
     Auxiliary("auxiliary", Auxiliary.Config()).prepare(state)
-    head = state.network.attachments["auxiliary"]
+    head = state.network.attached("auxiliary")
     assert head.weight.shape == (3 + 1, 2)
 
 
@@ -31,12 +31,13 @@ def test_loss_equals_float64_cross_entropy() -> None:
     state = state_of(Task(2, 3, 4, 7))
     plugin = Auxiliary("auxiliary", Auxiliary.Config(weight=0.7))
     plugin.prepare(state)
-    parts = (torch.randn(5, 3), torch.randn(5, 2))
+    generator = torch.Generator().manual_seed(4)
+    parts = (torch.randn(5, 3, generator=generator), torch.randn(5, 2, generator=generator))
     labels = torch.tensor([0, 3, 4, 6, 5])
     (term,) = plugin.loss_terms(
         state, Batch(torch.zeros(5, 1, 1, 1), labels), Output(parts, torch.cat(parts, 1), torch.zeros(5, 7))
     )
-    weights = state.network.attachments["auxiliary"].weight.detach().double().numpy()
+    weights = state.network.attached("auxiliary").weight.detach().double().numpy()
     logits = parts[1].double().numpy() @ weights.T
     targets = [0, 0, 1, 3, 2]
     reference = np.mean([np.log(np.exp(row).sum()) - row[target] for row, target in zip(logits, targets, strict=True)])

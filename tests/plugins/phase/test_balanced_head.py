@@ -1,6 +1,8 @@
 """The classifier stage: which samples, which phase."""
 
+import pytest
 import torch
+from pydantic import ValidationError
 
 from incrlearn import Phase, RunState, Samples, Task
 from incrlearn_plugins.phase.balanced_head import BalancedHead, balanced_positions
@@ -61,3 +63,11 @@ def test_only_its_own_phase_is_balanced() -> None:
     assert subset is not None
     assert torch.bincount(subset.labels).tolist() == [2, 2, 0, 2]
     assert set(subset.indices.tolist()) >= {100, 101, 102, 103}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [({"epochs": 10}, "never reached"), ({"milestones": (20, 5)}, "must rise")]
+)
+def test_milestone_that_is_never_reached_is_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        BalancedHead.Config.model_validate(options)

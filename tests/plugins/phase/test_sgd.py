@@ -7,10 +7,10 @@ from pydantic import ValidationError
 from incrlearn import Phase, RunState, Task
 from incrlearn.network import BranchedNetwork, LinearHead
 from incrlearn.types import Backbone
-from incrlearn_plugins.phase.sgd import Schedule, Sgd
+from incrlearn_plugins.phase.sgd import FirstTask, Schedule, Sgd
 
 PAPER = Sgd.Config()
-B50 = Sgd.Config(first=Schedule(epochs=200, milestones=(60, 120, 160), warmup=0))
+B50 = Sgd.Config(first=FirstTask(epochs=200, milestones=(60, 120, 160), warmup=0))
 
 
 def rates(config: Sgd.Config, task: int) -> list[float]:
@@ -94,3 +94,17 @@ def test_other_phases_are_left_alone() -> None:
     plugin.epoch_start(state)
     assert torch.equal(network.head.weight, before)
     assert plugin.make_optimizer(state, Phase("balance", 30, 128), []) is None
+
+
+def test_first_task_takes_what_it_leaves_out_from_the_others() -> None:
+    config = Sgd.Config.model_validate(
+        {"lr": 0.01, "fresh_heads": False, "shape": "cosine", "milestones": (), "first": {"epochs": 60, "warmup": 0}}
+    )
+    others = Schedule(lr=0.01, fresh_heads=False, shape="cosine", milestones=())
+    assert config.schedule(task=2) == others
+    assert config.schedule(task=1) == others.model_copy(update={"epochs": 60, "warmup": 0})
+
+
+def test_first_task_that_does_not_fit_is_told_with_its_name() -> None:
+    with pytest.raises(ValidationError, match=r"first: .*milestones \[110, 130\] are never reached in 60 epochs"):
+        Sgd.Config.model_validate({"first": {"epochs": 60}})
