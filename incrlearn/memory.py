@@ -6,8 +6,9 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from incrlearn.hooks import hookimpl
 from incrlearn.plugin import Plugin
-from incrlearn.types import Samples
+from incrlearn.types import Samples, Task
 
 
 class ExemplarMemory:
@@ -54,20 +55,29 @@ def exemplars_per_class(total: int | None, per_class: int | None, seen: int) -> 
     return total // seen
 
 
-class QuotaConfig(Plugin.Config):
-    """Options shared by the memories: how many exemplars to keep."""
+class QuotaMemory(Plugin):
+    """Base of the memories: options for the quota and the answer to it; subclasses rank the exemplars."""
 
-    total: int | None = Field(None, ge=1)
-    """Exemplars in all, shared evenly by the classes seen; give this or ``per_class``."""
-    per_class: int | None = Field(None, ge=1)
-    """Exemplars of each class; give this or ``total``."""
+    kind = "memory"
+    provides = frozenset({"exemplars"})
 
-    @model_validator(mode="after")
-    def _one_of_them(self) -> QuotaConfig:
-        if (self.total is None) == (self.per_class is None):
-            raise ValueError("give exactly one of total, per_class")
-        return self
+    class Config(Plugin.Config):
+        """How many exemplars to keep."""
 
-    def quota(self, seen: int) -> int:
-        """Exemplars of each class after ``seen`` classes."""
-        return exemplars_per_class(self.total, self.per_class, seen)
+        total: int | None = Field(None, ge=1)
+        """Exemplars in all, shared evenly by the classes seen; give this or ``per_class``."""
+        per_class: int | None = Field(None, ge=1)
+        """Exemplars of each class; give this or ``total``."""
+
+        @model_validator(mode="after")
+        def _one_of_them(self) -> QuotaMemory.Config:
+            if (self.total is None) == (self.per_class is None):
+                raise ValueError("give exactly one of total, per_class")
+            return self
+
+    config: Config
+
+    @hookimpl
+    def memory_quota(self, task: Task) -> int:
+        """``per_class``, or ``total // classes seen``."""
+        return exemplars_per_class(self.config.total, self.config.per_class, task.seen)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from incrlearn.memory import ExemplarMemory, QuotaConfig, exemplars_per_class
+from incrlearn.memory import ExemplarMemory, QuotaMemory, exemplars_per_class
 
 
 @pytest.mark.parametrize(("seen", "quota"), [(10, 200), (30, 66), (100, 20)])
@@ -19,7 +19,7 @@ def test_per_class_quota_does_not_shrink() -> None:
 @pytest.mark.parametrize("options", [{}, {"total": 10, "per_class": 2}])
 def test_exactly_one_quota_is_asked_for(options: dict[str, int]) -> None:
     with pytest.raises(ValidationError, match="exactly one of total, per_class"):
-        QuotaConfig(**options)
+        QuotaMemory.Config(**options)
 
 
 def test_truncation_keeps_the_best_of_each_class() -> None:

@@ -6,25 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from incrlearn import Plugin, Task, hookimpl
-from incrlearn.memory import QuotaConfig
+from incrlearn import hookimpl
+from incrlearn.memory import QuotaMemory
 
 
-class Herding(Plugin):
+class Herding(QuotaMemory):
     """Exemplars by herding on L2-normalised features: each next one keeps their mean closest to the class mean."""
-
-    kind = "memory"
-    provides = frozenset({"exemplars"})
-
-    class Config(QuotaConfig):
-        """Options."""
-
-    config: Config
-
-    @hookimpl
-    def memory_quota(self, task: Task) -> int:
-        """``per_class``, or ``total // classes seen``."""
-        return self.config.quota(task.seen)
 
     @hookimpl
     def rank_exemplars(self, features: Tensor, quota: int) -> Tensor:
