@@ -29,7 +29,7 @@ from incrlearn.engine.phase import run_phase
 from incrlearn.engine.plan import Plan, make_plan
 from incrlearn.engine.result import summarise
 from incrlearn.engine.rundir import open_run_dir, write_result
-from incrlearn.engine.runtime import Runtime
+from incrlearn.engine.runtime import Runtime, resolve_device
 from incrlearn.errors import OutputError, PluginError, TrainingError
 from incrlearn.hooks import MakeBackbone
 from incrlearn.memory import ExemplarMemory
@@ -81,6 +81,7 @@ def run_recipe(
         RecipeError, DataError, DeviceError, OutputError, PluginError: before anything is trained.
         TrainingError: the run failed.
     """
+    resolve_device(device)
     plan = make_plan(recipe, data)
     open_run_dir(out, recipe, resume)
     done = newest_checkpoint(out) if resume else 0
@@ -134,11 +135,11 @@ def _run_task(parts: Parts, state: RunState, memory: ExemplarMemory, task: Task,
     widths.append(state.network.width)
     for phase in parts.calls.phases(state):
         run_phase(state, phase, parts.calls, parts.runtime, parts.train)
-    parts.calls.prune(state)
+    pruned = parts.calls.prune(state)
     _choose_exemplars(parts, state, memory)
     parts.calls.task_end(state)
     state.network.attachments.clear()
-    row = _evaluate(parts, state, memory)
+    row = _evaluate(parts, state, memory) | ({"pruned": pruned} if pruned else {})
     return row | {"hardware": parts.runtime.hardware()["name"], "seconds": time.monotonic() - started}
 
 

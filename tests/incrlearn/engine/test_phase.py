@@ -164,3 +164,20 @@ def test_wrapper_changes_the_answer_of_another_plugin(tmp_path: Path) -> None:
     watcher = Rows()
     run(tmp_path / "run", watcher, {"halves": HalvesQuota}, halves="halves")
     assert [row["exemplars"] for row in watcher.rows if row["kind"] == "task"] == [8, 8, 6]
+
+
+class Prunes(Plugin):
+    """Says what it removed."""
+
+    kind = "prune"
+
+    @hookimpl
+    def prune(self, state: RunState) -> dict[str, int]:
+        return {"before": 10, "after": 10 - state.task.number}
+
+
+def test_what_was_pruned_is_in_the_row_of_the_task(tmp_path: Path) -> None:
+    watcher = Rows()
+    run(tmp_path / "run", watcher, {"prunes": Prunes}, pruning="prunes")
+    rows = [row for row in watcher.rows if row["kind"] == "task"]
+    assert [row["pruned"] for row in rows] == [[{"before": 10, "after": 10 - task}] for task in (1, 2, 3)]

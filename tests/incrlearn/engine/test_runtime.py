@@ -23,6 +23,13 @@ def test_device_that_is_not_there_is_told() -> None:
         resolve_device(absent)
 
 
+def test_device_that_is_not_there_leaves_no_run_directory(tmp_path: Path) -> None:
+    recipe = recipe_from_dict(tiny_recipe(), Registry.of({"synthetic": SyntheticData}), "tiny")
+    with pytest.raises(DeviceError):
+        run_recipe(recipe, tmp_path / "run", device="cuda:99")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("cpuinfo", "expected"),
     [
