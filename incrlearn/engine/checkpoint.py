@@ -8,6 +8,7 @@ frozen extractors, are not written again but referred to: the checkpoints of a r
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import pickle
 import shutil
@@ -17,7 +18,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from incrlearn.calls import Calls
@@ -93,16 +94,11 @@ def save_checkpoint(run_dir: Path, network: Network, progress: Progress) -> None
             tensors[name] = {"digest": digest, "task": progress.task}
             # safetensors refuses tensors that share memory.
             fresh[name] = plain.clone()
-    try:
-        save_file(fresh, draft / "network.safetensors")
-    except SafetensorError as error:
-        raise OSError(None, str(error), str(draft)) from error
-    torch.save(
-        {"format": FORMAT, "layout": network.layout(), "tensors": tensors, "progress": vars(progress)},
-        draft / "state.pt",
-    )
-    for path in draft.iterdir():
-        _flush(path)
+    # Both libraries meet a full disk with errors of their own: let them make bytes, and write these ourselves.
+    _write(draft / "network.safetensors", save(fresh))
+    state = io.BytesIO()
+    torch.save({"format": FORMAT, "layout": network.layout(), "tensors": tensors, "progress": vars(progress)}, state)
+    _write(draft / "state.pt", state.getvalue())
     shutil.rmtree(target, ignore_errors=True)
     draft.replace(target)
 
@@ -205,7 +201,9 @@ def _load_tensors(run_dir: Path, network: Network, tensors: dict[str, dict[str, 
     network.load_state_dict(values)
 
 
-def _flush(path: Path) -> None:
-    """Make sure a file is on the disk before it gets its name."""
-    with path.open("rb") as stream:
+def _write(path: Path, content: bytes) -> None:
+    """Write a file and make sure that it is on the disk before its folder gets its name."""
+    with path.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
         os.fsync(stream.fileno())

@@ -99,7 +99,7 @@ def run_recipe(
     state = RunState(recipe.seed, runtime.device, plan.scenario.tasks[0], run_dir=out)
     memory = ExemplarMemory()
     rows, widths = _restore(parts, state, memory, checkpoint) if checkpoint is not None else ([], [])
-    with _run_failures(recipe):
+    with _run_failures(recipe, out):
         for task in plan.scenario.tasks[len(rows) :]:
             rows.append(_run_task(parts, state, memory, task, widths))
             parts.calls.record(state, rows[-1])
@@ -111,7 +111,7 @@ def run_recipe(
 
 
 @contextmanager
-def _run_failures(recipe: Recipe) -> Iterator[None]:
+def _run_failures(recipe: Recipe, out: Path) -> Iterator[None]:
     """Failures of a run that is under way, in words that say how to go on."""
     try:
         yield
@@ -122,9 +122,9 @@ def _run_failures(recipe: Recipe) -> Iterator[None]:
             f"or eval_batch ({recipe.eval_batch}): {error}"
         ) from error
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
         raise TrainingError(
-            f"{where}{error.strerror or error}; what is finished is kept: mend that and go on with --resume"
+            f"{error.filename or out}: {error.strerror or error}; what is finished is kept: "
+            "mend that and go on with --resume"
         ) from error
 
 

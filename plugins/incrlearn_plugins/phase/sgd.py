@@ -39,10 +39,6 @@ class Schedule(Plugin.Config):
             check_milestones(self.milestones, self.epochs)
         return self
 
-    def learning_rates(self) -> list[float]:
-        """The learning rate in each epoch."""
-        return [self.lr * factor for factor in self.factors()]
-
     def factors(self) -> list[float]:
         """The factor on ``lr`` in each epoch."""
         return [

@@ -105,6 +105,29 @@ def test_failed_write_says_where_and_how_to_go_on(tmp_path: Path) -> None:
         start(tmp_path / "run", disk="fillsthedisk")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("name", ["network.safetensors", "state.pt"])
+def test_full_disk_is_told_for_every_file_of_a_checkpoint(tmp_path: Path, name: str) -> None:
+    class FullDisk:
+        """From the first checkpoint on, the named file of a draft is a device that is always full."""
+
+        @hookimpl
+        def record(self, state: RunState, row: dict[str, Any]) -> None:
+            if row["kind"] == "task":
+                monkey.setattr(Path, "open", opens_full)
+
+    def opens_full(path: Path, *args: Any, **kwargs: Any) -> Any:
+        return really_open(Path("/dev/full") if path.name == name else path, *args, **kwargs)
+
+    really_open = Path.open
+    registry = Registry.of({"synthetic": SyntheticData})
+    with pytest.MonkeyPatch.context() as monkey, pytest.raises(TrainingError, match="No space left on device"):
+        run_recipe(
+            recipe_from_dict(tiny_recipe(), registry, "tiny"), tmp_path / "run", device="cpu", watchers=[FullDisk()]
+        )
+    assert not (tmp_path / "run" / "checkpoints" / "task_01").exists()
+
+
 def test_out_of_memory_names_the_options_to_lower(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"plugins\.train\.batch, plugins\.balance\.batch or eval_batch \(256\)"):
         start(tmp_path / "run", oom="outofmemory")
