@@ -96,7 +96,7 @@ def our_steps(network: Network, loader: Loader, samples: Samples, batch: int, ru
     plugins = [CrossEntropy("loss", CrossEntropy.Config()), Auxiliary("auxiliary", Auxiliary.Config())]
     calls = Calls(plugins, core=[CoreDefaults()])
     phase = Phase("train", epochs=1, batch=batch)
-    state = RunState(1, runtime.device, task, phase=phase, current=network)
+    state = RunState(1, runtime.device, task, (3, 32, 32), phase=phase, current=network)
     runtime.place(network)
     calls.prepare(state)
     network.train()

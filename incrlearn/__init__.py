@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from incrlearn.plugin import Plugin
     from incrlearn.recipe import Recipe, load_recipe
     from incrlearn.registry import Registry
-    from incrlearn.types import Batch, LossTerm, Network, Output, Phase, RunState, Samples, Task
+    from incrlearn.types import Batch, LossTerm, Network, Output, Passes, Phase, RunState, Samples, Task
 
 __all__ = [
     "Batch",
@@ -33,6 +33,7 @@ __all__ = [
     "Network",
     "Output",
     "OutputError",
+    "Passes",
     "Phase",
     "Plugin",
     "PluginError",
@@ -58,7 +59,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> object:
     """Load a public name on first use, so that `incrlearn --help` need not wait for torch."""
     homes = {
-        "incrlearn.types": {"Batch", "LossTerm", "Network", "Output", "Phase", "RunState", "Samples", "Task"},
+        "incrlearn.types": {"Batch", "LossTerm", "Network", "Output", "Passes", "Phase", "RunState", "Samples", "Task"},
         "incrlearn.hooks": {"MakeBackbone", "Row", "hookimpl"},
         "incrlearn.plugin": {"Plugin"},
         "incrlearn.registry": {"Registry"},

@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from incrlearn.errors import PluginError, did_you_mean
 from incrlearn.hooks import Hooks, MakeBackbone, Row
 from incrlearn.plugin import Plugin
-from incrlearn.types import Batch, LossTerm, Network, Output, Phase, RunState, Samples, Task
+from incrlearn.types import Backbone, Batch, LossTerm, Network, Output, Passes, Phase, RunState, Samples, Task
 
 PROJECT = "incrlearn"
 
@@ -75,6 +75,13 @@ class Calls:
             who = f"'{culprit}' answered {hook}" if culprit else f"{hook} was called"
             error.add_note(f"while {who}, {task}")
             raise
+
+    # -- before a run
+
+    def explain(self, backbone: Backbone, image_shape: tuple[int, int, int]) -> list[str]:
+        """What the plug-ins will do with the backbone, in lines."""
+        answers: list[list[str]] = self._manager.hook.explain(backbone=backbone, image_shape=image_shape)
+        return [line for answer in answers for line in answer]
 
     # -- growth
 
@@ -181,18 +188,18 @@ class Calls:
         with self._blame("epoch_end", state.task):
             self._manager.hook.epoch_end(state=state)
 
+    def prune(self, state: RunState, passes: Passes) -> list[dict[str, Any]]:
+        """What was removed from the weights."""
+        with self._blame("prune", state.task):
+            reports: list[dict[str, Any]] = self._manager.hook.prune(state=state, passes=passes)
+        return reports
+
     def phase_end(self, state: RunState) -> None:
         """``state.phase`` is over."""
         with self._blame("phase_end", state.task):
             self._manager.hook.phase_end(state=state)
 
     # -- after training
-
-    def prune(self, state: RunState) -> list[dict[str, Any]]:
-        """What was removed from the weights."""
-        with self._blame("prune", state.task):
-            reports: list[dict[str, Any]] = self._manager.hook.prune(state=state)
-        return reports
 
     def memory_quota(self, task: Task) -> int | None:
         """Exemplars to keep of each class after ``task``; None where the recipe keeps none."""

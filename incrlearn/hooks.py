@@ -22,9 +22,9 @@
                     optimizer.step()
                     after_step(state)                            each, hot
                 epoch_end(state)                                 each
+                prune(state, passes)                             list; not where the phase trains the head alone
                 record(state, row)                               each; row["kind"] == "epoch"
             phase_end(state)                                     each
-        prune(state)                                             list
         quota = memory_quota(task)                               first; none: no exemplars
         for each new class:
             rank_exemplars(state, label, features, quota)        first
@@ -35,7 +35,8 @@
         record(state, row)                                       each; row["kind"] == "task"
     record(state, row)                                           each; row["kind"] == "result"
 
-``rebuild(layout, make_backbone)`` is called outside the loop, where a network is made again from a checkpoint.
+Outside of the loop, ``explain(backbone, image_shape)`` is called before a run, and ``rebuild(layout, make_backbone)``
+where a network is made again from a checkpoint.
 
 *First* hooks stop at the first answer that is not None; *each* hooks return nothing; *list* hooks collect every
 answer that is not None. Plug-ins answer in the order of the recipe. Hooks that return something are pure; only
@@ -53,7 +54,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from incrlearn.types import Backbone, Batch, LossTerm, Network, Output, Phase, RunState, Samples, Task
+from incrlearn.types import Backbone, Batch, LossTerm, Network, Output, Passes, Phase, RunState, Samples, Task
 
 hookspec = HookspecMarker("incrlearn")
 hookimpl = HookimplMarker("incrlearn")
@@ -66,6 +67,16 @@ Row = dict[str, Any]
 
 class Hooks:
     """The hook specifications, in the order of the loop."""
+
+    # -- before a run ------------------------------------------------------------------------------------------
+
+    @hookspec
+    def explain(self, backbone: Backbone, image_shape: tuple[int, int, int]) -> list[str] | None:
+        """Tell in lines what you will do with the recipe's backbone; ``incrlearn explain`` prints them.
+
+        ``backbone`` is fresh and reads images of ``image_shape``, (C, H, W); leave it as it is. Raise a `PluginError`
+        if you cannot work with it: the recipe is then refused before anything is trained.
+        """
 
     # -- growth ------------------------------------------------------------------------------------------------
 
@@ -87,7 +98,8 @@ class Hooks:
     def grow_head(self, state: RunState, old: nn.Module | None, width: int) -> nn.Module | None:
         """Give the classifier (B, width) -> (B, K), K = ``state.task.seen``; ``old`` is that of the task before.
 
-        Called again with the same widths where a checkpoint is loaded: it must depend on nothing else.
+        Called again where a checkpoint is loaded, with the widths that the tasks ended with: its shape must depend on
+        nothing else.
         """
 
     @hookspec
@@ -106,7 +118,7 @@ class Hooks:
 
     @hookspec(firstresult=True)
     def param_groups(self, state: RunState, phase: Phase) -> list[dict[str, Any]] | None:
-        """Parameter groups for the optimizer.
+        """Parameter groups for the optimizer; asked again after a pruning, for as many groups or fewer.
 
         The core's answer is one group: what requires a gradient, or the head alone where ``phase.trains`` is "head".
         """
@@ -146,14 +158,19 @@ class Hooks:
         """``state.epoch`` is over."""
 
     @hookspec
+    def prune(self, state: RunState, passes: Passes) -> dict[str, Any] | None:
+        """Remove what the network does not need from the weights, in place; say what went (plain values).
+
+        Called after every epoch of a phase that trains the network; ``state.epoch`` is the one just over. Where
+        somebody answers, ``param_groups`` is asked again and the optimizer goes on with the parameters it names; those
+        that are new to it start without momentum. The answer becomes part of the epoch's row and of the task's.
+        """
+
+    @hookspec
     def phase_end(self, state: RunState) -> None:
         """``state.phase`` is over."""
 
     # -- after training ----------------------------------------------------------------------------------------
-
-    @hookspec
-    def prune(self, state: RunState) -> dict[str, Any] | None:
-        """Remove what the task does not need from the weights, in place; say what went (plain values)."""
 
     @hookspec(firstresult=True)
     def memory_quota(self, task: Task) -> int | None:

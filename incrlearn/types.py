@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -100,7 +100,8 @@ class LossTerm:
     name: str
     value: Tensor
     """Scalar with a gradient."""
-    weight: float = 1.0
+    weight: float | Tensor = 1.0
+    """A number, or a scalar on the device without a gradient."""
 
 
 @dataclass(frozen=True)
@@ -120,13 +121,31 @@ class Phase:
     """Logits are divided by it before any loss sees them."""
 
 
+@dataclass(frozen=True)
+class Removal:
+    """Channels that were taken out of a backbone's weights: enough to do the same to a fresh one."""
+
+    images: tuple[int, int, int]
+    """(C, H, W) of the images it reads."""
+    channels: dict[str, list[int]]
+    """Per root layer (a path in the backbone) the channels removed; what hung on them went too."""
+    width: int
+    """Width of the features afterwards."""
+
+
 class Backbone(nn.Module):
-    """One extractor: images (B, C, H, W) -> pooled features (B, width)."""
+    """One extractor: images (B, C, H, W) -> pooled features (B, width).
+
+    Attributes:
+        width: width of the features.
+        removed: what was taken out of its weights so far, oldest first.
+    """
 
     def __init__(self, model: nn.Module, width: int) -> None:
         super().__init__()
         self.model = model
         self.width = width
+        self.removed: tuple[Removal, ...] = ()
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, width)."""
@@ -190,6 +209,21 @@ class Network(nn.Module, ABC):
         return self.classify(self.extract(images))
 
 
+class Passes(Protocol):
+    """Passes over the data that the engine makes for a plug-in that asks; nothing is trained by them."""
+
+    def accuracy(self) -> float:
+        """Top-1 in percent of the network as it stands, on the test images of all classes seen."""
+        ...
+
+    def settle_norms(self, module: nn.Module) -> None:
+        """Estimate the running statistics of batch norm in ``module``, a part of the network, anew.
+
+        They become means over one pass through the phase's training data, augmented as in training.
+        """
+        ...
+
+
 @dataclass
 class RunState:
     """Where a run stands. The engine assigns; plug-ins read, and change weights only in the hooks made for it."""
@@ -197,6 +231,8 @@ class RunState:
     seed: int
     device: torch.device
     task: Task
+    image_shape: tuple[int, int, int]
+    """(C, H, W) of the images the network gets."""
     run_dir: Path | None = None
     phase: Phase | None = None
     epoch: int = 0

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from incrlearn.cli.consoles import say
+from incrlearn.cli.pruned import pruned_line
 from incrlearn.hooks import Row, hookimpl
 from incrlearn.types import RunState
 
@@ -45,6 +46,8 @@ class LineDisplay(AbstractContextManager["LineDisplay"]):
             tail = f", {duration(left)} left in this phase" if row["epoch"] < row["epochs"] else ""
             place = f"task {row['task']}/{row['tasks']} {row['phase']}: epoch {row['epoch']}/{row['epochs']}"
             say(self._console, f"{place}, {epoch_note(row)}{tail}")
+        for report in row.get("pruned", []) if row["kind"] == "epoch" else []:
+            say(self._console, f"task {row['task']}/{row['tasks']} {row['phase']}: {pruned_line(report)}")
 
 
 class BarDisplay(AbstractContextManager["BarDisplay"]):
@@ -108,6 +111,8 @@ class BarDisplay(AbstractContextManager["BarDisplay"]):
             self._note = f", {epoch_note(row)}"
             note = f"epoch {row['epoch']}/{row['epochs']}{self._note}"
             self._progress.update(self._phase, completed=row["epoch"], note=note)
+            for report in row.get("pruned", []):
+                say(self._progress.console, f"task {row['task']}/{row['tasks']} {row['phase']}: {pruned_line(report)}")
         elif row["kind"] == "task":
             say(self._progress.console, task_line(row))
             if self._tasks is not None:

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from incrlearn.cli.consoles import output_console, say
 from incrlearn.cli.options import DataOption, DeviceOption, RecipeArgument, SeedOption, SetOption, read_recipe
+from incrlearn.errors import DataError
 
 if TYPE_CHECKING:
     from incrlearn.engine.plan import Plan
@@ -35,10 +36,13 @@ def check(
     say(console, f"backbone: {chosen.backbone.name}, {parameters:.2f} million parameters")
 
 
-def explain(recipe: RecipeArgument, overrides: SetOption = None, seed: SeedOption = None) -> None:
-    """Tell which plug-in answers which hook, in the order of the loop."""
+def explain(
+    recipe: RecipeArgument, overrides: SetOption = None, seed: SeedOption = None, data: DataOption = None
+) -> None:
+    """Tell which plug-in answers which hook, in the order of the loop, and what is done with the backbone."""
     chosen = read_recipe(recipe, overrides, seed)
     from incrlearn.engine.assemble import make_calls
+    from incrlearn.engine.plan import make_plan
 
     uses = {choice.key: _short(choice.use) for choice in chosen.plugins}
     answers = make_calls(chosen).answers()
@@ -53,6 +57,15 @@ def explain(recipe: RecipeArgument, overrides: SetOption = None, seed: SeedOptio
     silent = [hook for hook, keys in answers if not keys]
     if silent:
         console.print(f"answered by nobody: {', '.join(silent)}", highlight=False)
+    if dict(answers)["explain"]:
+        try:
+            notes = make_plan(chosen, data).notes
+        except DataError as error:
+            say(console, f"what is done with the backbone shows only beside the data: {error}")
+            return
+        say(console, f"what is done with the backbone, {chosen.backbone.name}:")
+        for note in notes:
+            say(console, f"  {note}")
 
 
 def _short(use: str) -> str:

@@ -1,4 +1,4 @@
-"""The end of a run, in two tables: each task, and the run beside what is expected of it."""
+"""The end of a run, in three tables: each task, what its model costs, and the run beside what is expected of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from incrlearn.cli.consoles import say
+from incrlearn.cli.pruned import channels_table, pruning_table
 
 _LABELS = (
     ("average", "average top-1 (mean over all tasks)"),
@@ -20,6 +21,10 @@ _LABELS = (
     ("backward_transfer", "backward transfer"),
     ("parameters_average", "parameters, mean over tasks"),
     ("parameters_last", "parameters after the last task"),
+    ("flops_last", "FLOPs of one image, after the last task"),
+    ("latency_last", "one test batch, after the last task"),
+    ("model_mb_last", "model as stored, after the last task"),
+    ("exemplar_mb_last", "exemplars as stored, after the last task"),
 )
 
 
@@ -32,6 +37,10 @@ def print_summary(console: Console, summary: dict[str, Any], run_dir: Path) -> N
         run_dir: the folder it lies in.
     """
     console.print(task_table(summary["tasks"]))
+    console.print(cost_table(summary["tasks"]))
+    for table in (pruning_table(summary["tasks"]), channels_table(summary["tasks"])):
+        if table is not None:
+            console.print(table)
     console.print(metric_table(summary["metrics"], summary.get("expected")))
     if summary.get("expected"):
         say(console, f"expected: {summary['expected']['source']}")
@@ -41,17 +50,30 @@ def print_summary(console: Console, summary: dict[str, Any], run_dir: Path) -> N
 def task_table(rows: list[dict[str, Any]]) -> Table:
     """One line a task; accuracies in percent."""
     table = Table(title="top-1 in percent where not said otherwise", title_justify="left")
-    for heading in ("task", "classes", "top-1", "top-5", "old", "new", "exemplars", "parameters"):
+    for heading in ("task", "classes", "top-1", "top-5", "old", "new"):
         table.add_column(heading, justify="right")
     for row in rows:
         accuracies = (row["top1"], row["top5"], row["top1_old"], row["top1_new"])
         cells = ("-" if value is None else f"{value:.2f}" for value in accuracies)
+        table.add_row(str(row["task"]), str(row["classes"]), *cells)
+    return table
+
+
+def cost_table(rows: list[dict[str, Any]]) -> Table:
+    """One line a task: the model at inference, and the exemplars; "-" where an earlier version wrote the row."""
+    table = Table(title="what it costs: FLOPs of one image, milliseconds a test batch (images)", title_justify="left")
+    for heading in ("task", "parameters", "FLOPs", "model\nMB", "ms a batch", "exemplars", "exemplar\nMB"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        milliseconds = row.get("latency_ms")
         table.add_row(
             str(row["task"]),
-            str(row["classes"]),
-            *cells,
+            _millions(row["parameters"]),
+            _flops(row.get("flops")),
+            _number(row.get("model_mb")),
+            "-" if milliseconds is None else f"{_number(milliseconds)} ({row['latency_batch']})",
             f"{row['exemplars']:,}",
-            f"{row['parameters'] / 1e6:.2f} M",
+            _number(row.get("exemplar_mb")),
         )
     return table
 
@@ -75,7 +97,30 @@ def metric_table(metrics: dict[str, dict[str, Any]], expected: dict[str, Any] | 
 def _with_unit(value: float | None, unit: str) -> str:
     if value is None:
         return "-"
-    return f"{value / 1e6:.2f} M" if unit == "parameters" else f"{value:.2f} {unit}"
+    if unit == "parameters":
+        return _millions(value)
+    if unit == "FLOPs":
+        return _flops(value)
+    return f"{_number(value)} {unit}" if unit in ("MB", "ms") else f"{value:.2f} {unit}"
+
+
+def _millions(value: float) -> str:
+    return f"{value / 1e6:.2f} M" if value >= 1e5 else f"{value / 1e6:.4f} M"
+
+
+def _flops(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value / 1e9:.2f} G" if value >= 1e8 else f"{value / 1e6:.2f} M"
+
+
+def _number(value: float | None) -> str:
+    """About three digits, for one small column, without a power of ten where a size is large."""
+    if value is None:
+        return "-"
+    if value >= 10:
+        return f"{value:,.1f}"
+    return f"{value:.2f}" if value >= 0.1 or value == 0 else f"{value:.2g}"
 
 
 def _expected_cell(name: str, expected: dict[str, Any]) -> str:

@@ -107,6 +107,11 @@ class Source:
     workers: int = 0
     """Processes that read :class:`FileImages`; 0 reads them in the main process."""
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images as the network gets them."""
+        return (self.channels, self.size, self.size)
+
     def __post_init__(self) -> None:
         problems = [*_split_problems("train", self.train, self), *_split_problems("test", self.test, self)]
         for name, order in self.orders.items():

@@ -27,7 +27,7 @@ from incrlearn.hooks import MakeBackbone
 from incrlearn.types import Network, RunState, Task
 
 FOLDER = "checkpoints"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Progress:
     classes: list[int]
     """Classes seen after each task so far."""
     widths: list[int]
-    """Feature width at each task so far, from which the head is grown again."""
-    channels: int
-    """Channels of the images."""
+    """Feature width at the end of each task so far, from which the head is grown again."""
+    image_shape: list[int]
+    """C, H and W of the images."""
     precision: str
     """float32 or bf16."""
     data: str

@@ -35,6 +35,8 @@ def load_network(
     recipe = load_recipe(run_dir / RECIPE, registry if registry is not None else Registry.discover())
     checkpoint = read_checkpoint(run_dir, task if task is not None else newest_checkpoint(run_dir))
     progress = checkpoint.progress
-    state = RunState(recipe.seed, resolve_device(device), tasks_from_counts(progress.classes)[-1])
-    restore_network(run_dir, checkpoint, make_calls(recipe), backbone_shapes(recipe, progress.channels), state)
+    channels, height, width = progress.image_shape
+    task_now = tasks_from_counts(progress.classes)[-1]
+    state = RunState(recipe.seed, resolve_device(device), task_now, (channels, height, width))
+    restore_network(run_dir, checkpoint, make_calls(recipe), backbone_shapes(recipe, channels), state)
     return state.network.to(state.device).eval()

@@ -11,13 +11,27 @@ from torch import Tensor
 
 from incrlearn.calls import Calls
 from incrlearn.data import Loader, batches_in_epoch
+from incrlearn.engine.passes import Evaluator, PhasePasses
 from incrlearn.engine.runtime import Runtime
 from incrlearn.errors import PluginError, TrainingError
 from incrlearn.types import Batch, LossTerm, Output, Phase, RunState, Samples
 
 
-def run_phase(state: RunState, phase: Phase, calls: Calls, runtime: Runtime, loader: Loader) -> None:
+def run_phase(
+    state: RunState, phase: Phase, calls: Calls, runtime: Runtime, train: Loader, test: Evaluator
+) -> list[dict[str, Any]]:
     """Train ``state.network`` for the epochs of ``phase``.
+
+    Args:
+        state: the run; its ``phase`` and ``epoch`` are set as it goes.
+        phase: what to do.
+        calls: the plug-ins.
+        runtime: device and precision.
+        train: gives the training images.
+        test: top-1 in percent on the classes seen, for plug-ins that ask.
+
+    Returns:
+        What the plug-ins pruned.
 
     Raises:
         TrainingError: the loss is no longer finite.
@@ -29,12 +43,19 @@ def run_phase(state: RunState, phase: Phase, calls: Calls, runtime: Runtime, loa
     samples = calls.select_data(state, phase, state.new, state.memory)
     groups = calls.param_groups(state, phase)
     optimizer, schedule = calls.make_optimizer(state, phase, groups)
+    passes = PhasePasses(state, phase, runtime, train, samples, test)
+    pruned = []
     calls.phase_start(state)
     for epoch in range(phase.epochs):
         state.epoch = epoch
-        row = _run_epoch(state, phase, calls, runtime, loader, samples, optimizer)
+        row = _run_epoch(state, phase, calls, runtime, train, samples, optimizer)
         schedule.step()
         calls.epoch_end(state)
+        reports = calls.prune(state, passes) if phase.trains == "network" else []
+        if reports:
+            replace_parameters(optimizer, calls.param_groups(state, phase))
+            pruned += reports
+            row["pruned"] = reports
         calls.record(state, row)
         if not math.isfinite(row["loss"]):
             raise TrainingError(
@@ -43,6 +64,7 @@ def run_phase(state: RunState, phase: Phase, calls: Calls, runtime: Runtime, loa
             )
     calls.phase_end(state)
     state.phase = None
+    return pruned
 
 
 def _run_epoch(
@@ -93,6 +115,26 @@ def train_step(
     optimizer.step()
     calls.after_step(state)
     return terms, out
+
+
+def replace_parameters(optimizer: torch.optim.Optimizer, groups: list[dict[str, Any]]) -> None:
+    """Let an optimizer go on with other parameters, group by group; only known ones keep their momentum.
+
+    Learning rates and the schedule stay as they are. Groups that are no longer there go on empty.
+
+    Raises:
+        PluginError: there are more groups than before.
+    """
+    if len(groups) > len(optimizer.param_groups):
+        raise PluginError(
+            f"param_groups gave {len(optimizer.param_groups)} groups before the pruning and {len(groups)} after it; "
+            "give as many or fewer"
+        )
+    for place, group in enumerate(optimizer.param_groups):
+        group["params"] = list(groups[place]["params"]) if place < len(groups) else []
+    kept = {parameter for group in optimizer.param_groups for parameter in group["params"]}
+    for parameter in [known for known in optimizer.state if known not in kept]:
+        del optimizer.state[parameter]
 
 
 def total_loss(terms: list[LossTerm], phase: Phase) -> Tensor:

@@ -42,6 +42,8 @@ class Plan:
     scenario: Scenario
     rows: list[PlanRow]
     backbone_parameters: int
+    notes: list[str]
+    """What the plug-ins will do with the backbone, in lines."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -67,7 +69,7 @@ def make_plan(recipe: Recipe, data: Path | None = None) -> Plan:
         raise PluginError(f"data: '{recipe.data.use}' is no DataPlugin: it has no open(root)")
     source = plugin.open(data_root(data))
     problems: list[Problem] = []
-    scenario, rows, parameters = None, [], 0
+    scenario, rows, parameters, notes = None, [], 0, []
     try:
         scenario = make_scenario(recipe.data.scenario, source, recipe.seed)
         rows = [_plan_task(scenario, calls, number) for number in range(len(scenario.tasks))]
@@ -78,11 +80,14 @@ def make_plan(recipe: Recipe, data: Path | None = None) -> Plan:
         backbone = backbone_maker(recipe, source.channels)("check")
         check_backbone(backbone, recipe.backbone, source.channels, source.size)
         parameters = parameter_count(backbone)
+        notes = calls.explain(backbone, source.image_shape)
     except RecipeError as error:
         problems += error.problems
+    except PluginError as error:
+        problems.append(Problem(str(error)))
     if problems or scenario is None:
         raise recipe.error([problem.message for problem in problems])
-    return Plan(recipe, source, scenario, rows, parameters)
+    return Plan(recipe, source, scenario, rows, parameters, notes)
 
 
 def _plan_task(scenario: Scenario, calls: Calls, position: int) -> PlanRow:

@@ -37,6 +37,7 @@ def result_metrics(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     top1 = [row["top1"] for row in rows]
     top5 = [row["top5"] for row in rows]
     parameters = [float(row["parameters"]) for row in rows]
+    final = rows[-1]
     table: list[tuple[str, float | None, str, str]] = [
         ("average", average(top1), "%", "top-1 on all classes seen, mean over all tasks, the first included"),
         ("last", top1[-1], "%", "top-1 on all classes after the last task"),
@@ -51,6 +52,26 @@ def result_metrics(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         ("backward_transfer", backward_transfer(matrix), "points", "last minus first top-1 of each old task, mean"),
         ("parameters_average", average(parameters), "parameters", "model at inference, mean over tasks (papers' #P)"),
         ("parameters_last", parameters[-1], "parameters", "model at inference after the last task"),
+        # Rows that an earlier version wrote, before the run was resumed, do not tell what follows.
+        (
+            "flops_last",
+            final.get("flops"),
+            "FLOPs",
+            "one image through the model after the last task, 2 per multiply-add; norms and activations not counted",
+        ),
+        (
+            "latency_last",
+            final.get("latency_ms"),
+            "ms",
+            f"one test batch of {final.get('latency_batch')} images through the model after the last task, median",
+        ),
+        ("model_mb_last", final.get("model_mb"), "MB", "weights and buffers after the last task; 1 MB is 1e6 bytes"),
+        (
+            "exemplar_mb_last",
+            final.get("exemplar_mb"),
+            "MB",
+            "exemplars after the last task as training images, one byte for each channel of a pixel",
+        ),
         ("seconds", sum(row["seconds"] for row in rows), "s", "training and evaluation of all tasks"),
     ]
     return {name: {"value": value, "unit": unit, "meaning": meaning} for name, value, unit, meaning in table}

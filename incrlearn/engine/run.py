@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from incrlearn.engine.checkpoint import (
     restore_network,
     save_checkpoint,
 )
-from incrlearn.engine.evaluate import extract_features, score_samples
+from incrlearn.engine.evaluate import extract_features, logit_accuracy, score_samples
 from incrlearn.engine.phase import run_phase
 from incrlearn.engine.plan import Plan, make_plan
 from incrlearn.engine.result import summarise
@@ -32,6 +33,7 @@ from incrlearn.engine.rundir import open_run_dir, write_result
 from incrlearn.engine.runtime import Runtime, resolve_device
 from incrlearn.errors import OutputError, PluginError, TrainingError
 from incrlearn.hooks import MakeBackbone
+from incrlearn.ledger import exemplar_megabytes, inference_flops, model_megabytes
 from incrlearn.memory import ExemplarMemory
 from incrlearn.metrics import accuracy_by_task, parameter_count, top_k_accuracy
 from incrlearn.recipe import Recipe
@@ -96,7 +98,7 @@ def run_recipe(
         test=make_loader(plan.source, plan.source.test, runtime.device),
         make_backbone=backbone_maker(recipe, plan.source.channels),
     )
-    state = RunState(recipe.seed, runtime.device, plan.scenario.tasks[0], run_dir=out)
+    state = RunState(recipe.seed, runtime.device, plan.scenario.tasks[0], plan.source.image_shape, run_dir=out)
     memory = ExemplarMemory()
     rows, widths = _restore(parts, state, memory, checkpoint) if checkpoint is not None else ([], [])
     with _run_failures(recipe, out):
@@ -132,10 +134,10 @@ def _run_task(parts: Parts, state: RunState, memory: ExemplarMemory, task: Task,
     """Train and evaluate one task; the row about it."""
     started = time.monotonic()
     _start_task(parts, state, memory, task)
-    widths.append(state.network.width)
+    pruned = []
     for phase in parts.calls.phases(state):
-        run_phase(state, phase, parts.calls, parts.runtime, parts.train)
-    pruned = parts.calls.prune(state)
+        pruned += run_phase(state, phase, parts.calls, parts.runtime, parts.train, partial(_top1, parts))
+    widths.append(state.network.width)
     _choose_exemplars(parts, state, memory)
     parts.calls.task_end(state)
     state.network.attachments.clear()
@@ -170,13 +172,20 @@ def _choose_exemplars(parts: Parts, state: RunState, memory: ExemplarMemory) -> 
         memory.put(label, samples.indices[ranked])
 
 
+def _top1(parts: Parts, state: RunState) -> float:
+    """Top-1 in percent on the test images of the classes seen."""
+    samples = parts.plan.scenario.test_samples(state.task)
+    return logit_accuracy(state, parts.runtime, parts.test, samples, parts.plan.recipe.eval_batch)
+
+
 def _evaluate(parts: Parts, state: RunState, memory: ExemplarMemory) -> dict[str, Any]:
     """The row of a finished task; accuracies in percent, top-1 where no k is named."""
     task = state.task
     tasks = parts.plan.scenario.tasks[: task.number]
-    samples = parts.plan.scenario.test_samples(task)
+    source, samples = parts.plan.source, parts.plan.scenario.test_samples(task)
     scored = score_samples(state, parts.calls, parts.runtime, parts.test, samples, parts.plan.recipe.eval_batch)
     old = scored.labels < task.known
+    blank = torch.zeros(1, source.channels, source.size, source.size, device=state.device)
     row = {
         "kind": "task",
         "task": task.number,
@@ -188,7 +197,12 @@ def _evaluate(parts: Parts, state: RunState, memory: ExemplarMemory) -> dict[str
         "top1_new": top_k_accuracy(scored.scores[~old], scored.labels[~old], 1),
         "accuracies": accuracy_by_task(scored.scores, scored.labels, tasks),
         "parameters": parameter_count(state.network),
+        "flops": inference_flops(state.network, blank),
+        "latency_ms": scored.latency.milliseconds if scored.latency is not None else None,
+        "latency_batch": scored.latency.images if scored.latency is not None else None,
+        "model_mb": model_megabytes(state.network),
         "exemplars": len(memory),
+        "exemplar_mb": exemplar_megabytes(len(memory), source.channels, source.size),
     }
     extra = parts.calls.metrics(state, scored.scores, scored.labels)
     taken = sorted(row.keys() & extra.keys())
@@ -204,7 +218,7 @@ def _progress(
         task=task.number,
         classes=[t.seen for t in parts.plan.scenario.tasks[: task.number]],
         widths=list(widths),
-        channels=parts.plan.source.channels,
+        image_shape=list(parts.plan.source.image_shape),
         precision=parts.runtime.precision,
         data=data_digest(parts.plan.source),
         memory=memory.state_dict(),
@@ -229,7 +243,7 @@ def _restore(
             f"{run_dir}: the data set '{parts.plan.source.name}' is not what this run was begun with (other images, "
             "classes or order of files), so its exemplars would be other images; resume it with the same data"
         )
-    shapes = backbone_shapes(parts.plan.recipe, progress.channels)
+    shapes = backbone_shapes(parts.plan.recipe, progress.image_shape[0])
     restore_network(run_dir, checkpoint, parts.calls, shapes, state)
     memory.load_state_dict(progress.memory)
     for plugin in parts.calls.plugins:

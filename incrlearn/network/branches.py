@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from incrlearn.errors import OutputError
+from incrlearn.errors import OutputError, PluginError
 from incrlearn.hooks import MakeBackbone
-from incrlearn.types import Backbone, Network
+from incrlearn.network.heads import Narrowable, narrow_linear
+from incrlearn.network.pruning import replay
+from incrlearn.types import Backbone, Network, Removal
 
 
 class BranchedNetwork(Network):
@@ -55,20 +58,51 @@ class BranchedNetwork(Network):
             old = [extractor(images) for extractor in self.extractors[: self.frozen]]
         return (*old, *(extractor(images) for extractor in self.extractors[self.frozen :]))
 
+    def narrow_newest(self, kept: Tensor) -> None:
+        """Let the head, and whatever linear layer is attached to the newest features, read only those at ``kept``.
+
+        To be called right before the other features of the newest extractor are removed.
+
+        Args:
+            kept: positions (int64) in the newest extractor's features.
+
+        Raises:
+            PluginError: the head cannot follow.
+        """
+        newest = self.widths[-1]
+        if len(kept) == newest:
+            return
+        old = self.width - newest
+        of_all = torch.cat([torch.arange(old), old + kept.cpu()])
+        if not isinstance(self.head, Narrowable):
+            raise PluginError(
+                f"features are removed but the head {type(self.head).__name__} cannot follow: give it narrow(kept)"
+            )
+        self.head.narrow(of_all)
+        for module in self.attachments.values():
+            if isinstance(module, nn.Linear) and module.in_features in (newest, self.width):
+                narrow_linear(module, kept if module.in_features == newest else of_all)
+
     def layout(self) -> dict[str, Any]:
-        """``{"network": "branched", "extractors": n, "frozen": k}``."""
-        return {"network": "branched", "extractors": len(self.extractors), "frozen": self.frozen}
+        """Plain values: how many extractors there are, how many are frozen, and what was removed from each."""
+        removed = [[asdict(removal) for removal in backbone.removed] for backbone in self.backbones]
+        return {"network": "branched", "extractors": len(self.extractors), "frozen": self.frozen, "removed": removed}
 
     @classmethod
     def from_layout(cls, layout: dict[str, Any], make_backbone: MakeBackbone) -> BranchedNetwork:
         """The shapes that :meth:`layout` told, with fresh weights.
 
         Raises:
-            OutputError: the layout lacks a number.
+            OutputError: it is not such a layout, or the backbone is another one.
         """
         try:
             count, frozen = int(layout["extractors"]), int(layout["frozen"])
+            removed = [tuple(Removal(**removal) for removal in steps) for steps in layout["removed"]]
+            if len(removed) != count:
+                raise ValueError(f"{count} extractors, but removals for {len(removed)}")
         except (KeyError, TypeError, ValueError) as error:
-            raise OutputError(f"not the layout of a branched network: {layout!r}") from error
+            raise OutputError(f"not the layout of a branched network: {error!r}") from error
         extractors = [make_backbone(f"rebuild {number}") for number in range(1, count + 1)]
+        for extractor, removals in zip(extractors, removed, strict=True):
+            replay(extractor, removals)
         return cls(extractors, frozen)

@@ -19,6 +19,14 @@ class Drawable(Protocol):
         """Draw fresh weights with a CPU generator."""
 
 
+@runtime_checkable
+class Narrowable(Protocol):
+    """A head that can do with fewer features."""
+
+    def narrow(self, kept: torch.Tensor) -> None:
+        """Read only the features at ``kept``, int64 positions in the old ones."""
+
+
 class LinearHead(nn.Linear):
     """(B, D) -> (B, K), weights kaiming-normal with gain 1 (standard deviation 1/sqrt(D)), bias zero.
 
@@ -48,6 +56,19 @@ class LinearHead(nn.Linear):
         self.weight[:classes, :width] = old.weight
         if self.bias is not None and old.bias is not None:
             self.bias[:classes] = old.bias
+
+    @torch.no_grad()
+    def narrow(self, kept: torch.Tensor) -> None:
+        """Read only the features at ``kept``, int64 positions in the old ones."""
+        narrow_linear(self, kept)
+
+
+@torch.no_grad()
+def narrow_linear(layer: nn.Linear, kept: torch.Tensor) -> None:
+    """Let a linear layer read only the features at ``kept`` (int64); its weight becomes a new parameter."""
+    layer.in_features = len(kept)
+    weight = layer.weight
+    layer.weight = nn.Parameter(weight.detach()[:, kept.to(weight.device)], requires_grad=weight.requires_grad)
 
 
 def redraw_heads(state: RunState, purpose: str) -> None:

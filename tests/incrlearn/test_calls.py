@@ -19,7 +19,7 @@ def make(cls: type[Plugin], name: str) -> Plugin:
 
 
 def state_in(phase: Phase | None = None) -> RunState:
-    return RunState(seed=1, device=torch.device("cpu"), task=TASK, phase=phase)
+    return RunState(seed=1, device=torch.device("cpu"), task=TASK, image_shape=(3, 32, 32), phase=phase)
 
 
 class Tells(Plugin):

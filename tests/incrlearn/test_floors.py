@@ -10,7 +10,7 @@ FLOORS = [
     {"errors", "types", "rng"},
     {"hooks", "plugin"},
     {"registry", "recipe", "calls"},
-    {"network", "data", "memory", "metrics"},
+    {"network", "data", "memory", "metrics", "ledger"},
     {"engine"},
     {"ablation", "report"},
     {"cli"},

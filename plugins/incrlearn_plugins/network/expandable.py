@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Literal
 
 from incrlearn import MakeBackbone, Network, Plugin, PluginError, RunState, hookimpl
-from incrlearn.network import BranchedNetwork
+from incrlearn.network import BranchedNetwork, grow_back
 
 
 class Expandable(Plugin):
@@ -19,7 +18,9 @@ class Expandable(Plugin):
         """Options."""
 
         start: Literal["previous", "fresh"] = "previous"
-        """Where a new extractor's weights come from: the extractor of the task before (the paper), or a new draw."""
+        """Where a new extractor's weights come from: the extractor of the task before (the paper), or a new draw.
+
+        The extractor is always full-size: channels that pruning took out of the previous one start from a new draw."""
 
     config: Config
 
@@ -30,9 +31,7 @@ class Expandable(Plugin):
             return BranchedNetwork([make_backbone(f"backbone of {state.task}")])
         if not isinstance(old, BranchedNetwork):
             raise PluginError(f"'{self.name}' grows a BranchedNetwork, not {type(old).__name__}")
+        extractor = make_backbone(f"backbone of {state.task}")
         if self.config.start == "previous":
-            extractor = copy.deepcopy(old.backbones[-1])
-            extractor.zero_grad(set_to_none=True)
-        else:
-            extractor = make_backbone(f"backbone of {state.task}")
+            grow_back(old.backbones[-1], extractor)
         return BranchedNetwork([*old.backbones, extractor], frozen=len(old.extractors))

@@ -11,7 +11,7 @@ from rich.console import Console
 from incrlearn import Phase, RunState, Task
 from incrlearn.cli.consoles import say, tell_error
 from incrlearn.cli.display import BarDisplay, LineDisplay, duration, is_shown, make_display
-from incrlearn.cli.summary import print_summary
+from incrlearn.cli.summary import cost_table, print_summary
 from incrlearn.errors import TrainingError
 
 
@@ -26,7 +26,8 @@ def task_row(task: int) -> dict[str, Any]:
     return {
         "kind": "task", "task": task, "tasks": 5, "classes": 20 * task, "top1": 75.361, "top5": 93.0,
         "top1_old": None if task == 1 else 70.0, "top1_new": 80.0, "accuracies": [75.0] * task,
-        "parameters": 11_170_000 * task, "exemplars": 2000, "seconds": 90.0,
+        "parameters": 11_170_000 * task, "flops": 1_116_000_000 * task, "latency_ms": 41.26, "latency_batch": 256,
+        "model_mb": 44.7 * task, "exemplars": 2000, "exemplar_mb": 6.144, "seconds": 90.0,
     }  # fmt: skip
 
 
@@ -63,7 +64,7 @@ def test_lines_tell_place_loss_accuracy_and_time_left() -> None:
 
 def test_bars_tell_task_phase_epoch_loss_and_accuracy() -> None:
     console, stream = console_of(terminal=True)
-    state = RunState(1, torch.device("cpu"), Task(2, 5, 20, 40), phase=Phase("train", 3, 128))
+    state = RunState(1, torch.device("cpu"), Task(2, 5, 20, 40), (3, 32, 32), phase=Phase("train", 3, 128))
     with make_display(console) as display:
         assert isinstance(display, BarDisplay)
         display.phase_start(state)
@@ -88,9 +89,11 @@ def test_terminal_is_put_in_order_when_a_run_fails() -> None:
 def test_summary_fits_80_columns_and_leaves_out_what_is_not_defined() -> None:
     console, stream = console_of(terminal=False)
     values = {"average": 75.361, "last": 65.0, "average_top5": 90.0, "last_top5": 88.0, "forgetting": None,
-              "backward_transfer": None, "parameters_average": 61.6e6, "parameters_last": 111.7e6}  # fmt: skip
+              "backward_transfer": None, "parameters_average": 61.6e6, "parameters_last": 111.7e6, "flops_last": 5.58e9,
+              "latency_last": 1234.5, "model_mb_last": 0.664, "exemplar_mb_last": 0.00256}  # fmt: skip
     units = {"forgetting": "points", "backward_transfer": "points", "parameters_average": "parameters",
-             "parameters_last": "parameters"}  # fmt: skip
+             "parameters_last": "parameters", "flops_last": "FLOPs", "latency_last": "ms",
+             "model_mb_last": "MB", "exemplar_mb_last": "MB"}  # fmt: skip
     summary = {
         "tasks": [task_row(task) for task in range(1, 6)],
         "metrics": {name: {"value": v, "unit": units.get(name, "%"), "meaning": ""} for name, v in values.items()},
@@ -100,12 +103,40 @@ def test_summary_fits_80_columns_and_leaves_out_what_is_not_defined() -> None:
     lines = stream.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if line.startswith("│")]
-    assert cells[0] == ["1", "20", "75.36", "93.00", "-", "80.00", "2,000", "11.17 M"]
-    assert cells[4] == ["5", "100", "75.36", "93.00", "70.00", "80.00", "2,000", "55.85 M"]
+    assert cells[0] == ["1", "20", "75.36", "93.00", "-", "80.00"]
+    assert cells[4] == ["5", "100", "75.36", "93.00", "70.00", "80.00"]
+    assert cells[5] == ["1", "11.17 M", "1.12 G", "44.7", "41.3 (256)", "2,000", "6.14"]
+    assert cells[9] == ["5", "55.85 M", "5.58 G", "223.5", "41.3 (256)", "2,000", "6.14"]
     assert ["average top-1 (mean over all tasks)", "75.36 %", "75.36 %"] in cells
     assert ["forgetting", "-", ""] in cells
     assert ["parameters, mean over tasks", "61.60 M", "61.60 M"] in cells
+    assert cells[-4:] == [
+        ["FLOPs of one image, after the last task", "5.58 G", ""],
+        ["one test batch, after the last task", "1,234.5 ms", ""],
+        ["model as stored, after the last task", "0.66 MB", ""],
+        ["exemplars as stored, after the last task", "0.0026 MB", ""],
+    ]
     assert lines[-2:] == ["expected: [table 1]", "every number: runs/x/result.json"]
+
+
+@pytest.mark.parametrize("scale", [1, 100])
+def test_costs_keep_to_one_line_a_task_on_80_columns(scale: int) -> None:
+    console, stream = console_of(terminal=False)
+    costs = {"parameters": 5_585_000, "flops": 279_000_000, "latency_ms": 15.43, "model_mb": 11.17}
+    row = task_row(5) | {name: scale * value for name, value in costs.items()}
+    console.print(cost_table([row | {"exemplars": 200 * scale, "exemplar_mb": 30.1 * scale}]))
+    lines = stream.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len([line for line in lines if line.startswith("│")]) == 1
+
+
+def test_costs_that_a_row_does_not_tell_are_dashes() -> None:
+    console, stream = console_of(terminal=False)
+    told = {"task": 1, "parameters": 2_000_000, "exemplars": 40}
+    console.print(cost_table([told, told | {"latency_ms": None, "latency_batch": None, "flops": 0, "exemplar_mb": 0}]))
+    lines = [line for line in stream.getvalue().splitlines() if line.startswith("│")]
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines]
+    assert cells == [["1", "2.00 M", "-", "-", "-", "40", "-"], ["1", "2.00 M", "0.00 M", "-", "-", "40", "0.00"]]
 
 
 @pytest.mark.parametrize(

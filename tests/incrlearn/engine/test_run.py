@@ -21,6 +21,7 @@ from incrlearn import (
     load_network,
     run_recipe,
 )
+from incrlearn.engine.result import result_metrics
 from incrlearn.network import BranchedNetwork
 from incrlearn.recipe import recipe_from_dict
 from incrlearn.testing import SyntheticData, tiny_recipe
@@ -99,7 +100,8 @@ def built(run_dir: Path, task: int | None = None) -> Network:
 
 
 def comparable(result: Result) -> list[dict[str, Any]]:
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in result.summary["tasks"]]
+    wall_times = {"seconds", "latency_ms"}
+    return [{k: v for k, v in row.items() if k not in wall_times} for row in result.summary["tasks"]]
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +143,36 @@ def test_result_labels_its_numbers(finished: tuple[Result, Snapshots]) -> None:
     assert stored["metrics"]["parameters_last"]["value"] == rows[-1]["parameters"]
     assert all({"value", "unit", "meaning"} <= entry.keys() for entry in stored["metrics"].values())
     assert {"fingerprint", "seed", "hardware", "versions", "date", "precision"} <= stored.keys()
+
+
+def test_rows_and_result_tell_what_the_model_costs(tmp_path: Path) -> None:
+    result = run(tmp_path / "run", tiny_recipe(log="jsonl"))
+    stored = json.loads((result.run_dir / "result.json").read_text())
+    logged = [json.loads(line) for line in (result.run_dir / "metrics.jsonl").read_text().splitlines()]
+    rows = [row for row in logged if row["kind"] == "task"]
+    assert stored["tasks"] == rows
+    assert rows[1]["flops"] == pytest.approx(2 * rows[0]["flops"], rel=0.001)  # but for the head
+    assert [row["latency_batch"] for row in rows] == [20, 40, 60]
+    assert all(row["latency_ms"] > 0 for row in rows)
+    # a second extractor's weights, and its batch-norm statistics
+    assert rows[1]["model_mb"] > 2 * 4 * rows[0]["parameters"] / 1e6
+    assert [row["exemplar_mb"] for row in rows] == [18 * 64 / 1e6, 16 * 64 / 1e6, 18 * 64 / 1e6]
+    metrics, last = stored["metrics"], rows[-1]
+    told = {name: (metrics[name]["value"], metrics[name]["unit"]) for name in metrics}
+    assert told["flops_last"] == (last["flops"], "FLOPs")
+    assert told["latency_last"] == (last["latency_ms"], "ms")
+    assert "60 images" in metrics["latency_last"]["meaning"]
+    assert told["model_mb_last"] == (last["model_mb"], "MB")
+    assert told["exemplar_mb_last"] == (last["exemplar_mb"], "MB")
+
+
+def test_rows_of_an_earlier_version_leave_the_costs_open(finished: tuple[Result, Snapshots]) -> None:
+    result, _ = finished
+    added = {"flops", "latency_ms", "latency_batch", "model_mb", "exemplar_mb"}
+    old = [{k: v for k, v in row.items() if k not in added} for row in result.summary["tasks"]]
+    metrics = result_metrics(old)
+    open_ones = {name for name, metric in metrics.items() if metric["value"] is None}
+    assert open_ones == {"flops_last", "latency_last", "model_mb_last", "exemplar_mb_last"}
 
 
 def test_exemplars_fill_the_quota_and_no_more(finished: tuple[Result, Snapshots]) -> None:

@@ -40,7 +40,7 @@ def test_inherit_keeps_old_rows_and_columns_only() -> None:
 
 
 def state_with(network: BranchedNetwork) -> RunState:
-    return RunState(1, torch.device("cpu"), Task(2, 2, 2, 4), current=network)
+    return RunState(1, torch.device("cpu"), Task(2, 2, 2, 4), (3, 32, 32), current=network)
 
 
 def test_redraw_changes_head_and_attached_heads_differently() -> None:

@@ -16,7 +16,7 @@ def rows_in(path: Path) -> list[dict[str, int]]:
 
 
 def test_rows_after_the_last_checkpoint_are_cut_off_on_resume(tmp_path: Path) -> None:
-    state = RunState(1, torch.device("cpu"), Task(1, 1, 0, 2), run_dir=tmp_path)
+    state = RunState(1, torch.device("cpu"), Task(1, 1, 0, 2), (3, 32, 32), run_dir=tmp_path)
     first = Jsonl("log", Jsonl.Config())
     first.record(state, {"kind": "epoch", "epoch": 1})
     kept = first.state_dict()
@@ -34,12 +34,12 @@ def test_rows_after_the_last_checkpoint_are_cut_off_on_resume(tmp_path: Path) ->
 
 def test_without_a_run_directory_nothing_is_written() -> None:
     Jsonl("log", Jsonl.Config()).record(
-        RunState(1, torch.device("cpu"), Task(1, 1, 0, 2)), {"kind": "epoch", "epoch": 1}
+        RunState(1, torch.device("cpu"), Task(1, 1, 0, 2), (3, 32, 32)), {"kind": "epoch", "epoch": 1}
     )
 
 
 def test_log_that_is_shorter_than_it_was_goes_on_at_its_end(tmp_path: Path) -> None:
-    state = RunState(1, torch.device("cpu"), Task(1, 1, 0, 2), run_dir=tmp_path)
+    state = RunState(1, torch.device("cpu"), Task(1, 1, 0, 2), (3, 32, 32), run_dir=tmp_path)
     resumed = Jsonl("log", Jsonl.Config())
     resumed.load_state_dict({"written": 1000})
     resumed.record(state, {"kind": "epoch", "loss": float("nan")})

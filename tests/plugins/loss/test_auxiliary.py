@@ -11,7 +11,7 @@ from incrlearn_plugins.loss.auxiliary import Auxiliary, auxiliary_targets
 
 def state_of(task: Task) -> RunState:
     network = BranchedNetwork([Backbone(torch.nn.Identity(), 3), Backbone(torch.nn.Identity(), 2)], frozen=1)
-    return RunState(1, torch.device("cpu"), task, current=network)
+    return RunState(1, torch.device("cpu"), task, (3, 32, 32), current=network)
 
 
 def test_targets_by_hand() -> None:

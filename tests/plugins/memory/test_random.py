@@ -5,7 +5,7 @@ import torch
 from incrlearn import RunState, Task
 from incrlearn_plugins.memory.random import Random
 
-STATE = RunState(seed=1, device=torch.device("cpu"), task=Task(2, 3, 2, 4))
+STATE = RunState(seed=1, device=torch.device("cpu"), task=Task(2, 3, 2, 4), image_shape=(3, 32, 32))
 
 
 def ranked(label: int, count: int, quota: int, state: RunState = STATE) -> list[int]:
@@ -24,7 +24,7 @@ def test_positions_are_distinct_and_a_smaller_quota_is_a_prefix() -> None:
 
 
 def test_classes_and_seeds_draw_differently_and_repeatably() -> None:
-    other_seed = RunState(seed=2, device=STATE.device, task=STATE.task)
+    other_seed = RunState(seed=2, device=STATE.device, task=STATE.task, image_shape=(3, 32, 32))
     assert ranked(2, 50, 20) == ranked(2, 50, 20)
     assert ranked(2, 50, 20) != ranked(3, 50, 20)
     assert ranked(2, 50, 20) != ranked(2, 50, 20, other_seed)

@@ -10,7 +10,7 @@ from incrlearn.types import Backbone
 from incrlearn_plugins.network.expandable import Expandable
 from incrlearn_plugins.network.single import Single
 
-STATE = RunState(1, torch.device("cpu"), Task(2, 3, 2, 4))
+STATE = RunState(1, torch.device("cpu"), Task(2, 3, 2, 4), (3, 32, 32))
 
 
 def make_backbone(purpose: str) -> Backbone:

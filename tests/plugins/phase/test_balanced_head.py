@@ -26,7 +26,7 @@ def test_larger_classes_are_drawn_at_random() -> None:
 
 
 def state_of(known: int, seen: int) -> RunState:
-    return RunState(1, torch.device("cpu"), Task(2, 2, known, seen))
+    return RunState(1, torch.device("cpu"), Task(2, 2, known, seen), (3, 32, 32))
 
 
 def test_first_task_has_no_classifier_stage() -> None:

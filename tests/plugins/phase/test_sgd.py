@@ -16,7 +16,7 @@ B50 = Sgd.Config(first=FirstTask(epochs=200, milestones=(60, 120, 160), warmup=0
 def rates(config: Sgd.Config, task: int) -> list[float]:
     """The rate the optimizer has in each epoch, stepping the schedule as the loop does."""
     plugin = Sgd("train", config)
-    state = RunState(1, torch.device("cpu"), Task(task, 3, 10 * (task - 1), 10 * task))
+    state = RunState(1, torch.device("cpu"), Task(task, 3, 10 * (task - 1), 10 * task), (3, 32, 32))
     phase = plugin.phases(state)
     made = plugin.make_optimizer(state, phase, [{"params": [torch.nn.Parameter(torch.zeros(1))]}])
     assert made is not None
@@ -51,7 +51,7 @@ def test_cosine_falls_from_the_full_rate_to_nearly_nothing() -> None:
 
 def test_groups_keep_their_own_weight_decay() -> None:
     plugin = Sgd("train", PAPER)
-    state = RunState(1, torch.device("cpu"), Task(1, 1, 0, 2))
+    state = RunState(1, torch.device("cpu"), Task(1, 1, 0, 2), (3, 32, 32))
     groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "weight_decay": 0.0}]
     made = plugin.make_optimizer(state, plugin.phases(state), groups)
     assert made is not None
@@ -77,7 +77,13 @@ def test_heads_are_drawn_anew_right_after_the_warm_up(epoch: int, fresh: bool) -
     network.head = LinearHead(4, 3, bias=False, generator=torch.Generator().manual_seed(0))
     before = network.head.weight.detach().clone()
     state = RunState(
-        1, torch.device("cpu"), Task(2, 2, 1, 3), phase=Phase("train", 170, 128), epoch=epoch, current=network
+        1,
+        torch.device("cpu"),
+        Task(2, 2, 1, 3),
+        (3, 32, 32),
+        phase=Phase("train", 170, 128),
+        epoch=epoch,
+        current=network,
     )
     Sgd("train", PAPER).epoch_start(state)
     assert torch.equal(network.head.weight, before) is not fresh
@@ -89,7 +95,13 @@ def test_other_phases_are_left_alone() -> None:
     network.head = LinearHead(4, 3, bias=False, generator=torch.Generator().manual_seed(0))
     before = network.head.weight.detach().clone()
     state = RunState(
-        1, torch.device("cpu"), Task(2, 2, 1, 3), phase=Phase("balance", 30, 128), epoch=10, current=network
+        1,
+        torch.device("cpu"),
+        Task(2, 2, 1, 3),
+        (3, 32, 32),
+        phase=Phase("balance", 30, 128),
+        epoch=10,
+        current=network,
     )
     plugin.epoch_start(state)
     assert torch.equal(network.head.weight, before)

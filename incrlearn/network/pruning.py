@@ -1,0 +1,164 @@
+"""Channels physically removed from a backbone, told as plain values, and a network built again from that telling."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor
+
+from incrlearn.errors import OutputError
+from incrlearn.network.channels import ChannelMap, map_groups, mend_attention
+from incrlearn.network.depgraph import ImageShape, take_out
+from incrlearn.network.masking import AppliedMask
+from incrlearn.types import Backbone, Removal
+
+_TOLERANCE = 1e-9
+"""Relative, in float64: the rounding of two orders of summation."""
+
+
+def map_channels(backbone: Backbone, images: ImageShape) -> ChannelMap:
+    """The gates of a backbone, each tried: with random gates closed, the masked and the pruned copy must agree.
+
+    A group whose removal changes the output, whatever the reason, is left without gates.
+
+    Args:
+        backbone: is left as it was.
+        images: shape of its images.
+    """
+    refused: dict[str, str] = {}
+    channels = map_groups(backbone, images, refused)
+    if not channels.groups or is_exact(backbone, channels, _half_open(channels)):
+        return channels
+    for group, place in channels.slices():
+        alone = torch.ones(channels.gates, dtype=torch.bool)
+        alone[place] = _half_open(channels)[place]
+        if not is_exact(backbone, channels, alone):
+            refused[group.name] = "taking them out changes the output"
+    channels = map_groups(backbone, images, refused)
+    if channels.groups and not is_exact(backbone, channels, _half_open(channels)):
+        refused |= {group.name: "taking out several groups changes the output" for group in channels.groups}
+        channels = map_groups(backbone, images, refused)
+    return channels
+
+
+@torch.no_grad()
+def is_exact(backbone: Backbone, channels: ChannelMap, open_gates: Tensor) -> bool:
+    """Whether a copy with the closed channels removed gives what a masked one gives, on noise.
+
+    Both are tried in float64 and in eval mode, every number of their weights being shaken: fresh networks hold zeros
+    that would hide a difference.
+
+    Args:
+        backbone: is left as it was.
+        channels: its gates.
+        open_gates: (gates,) bool.
+    """
+    masked = copy.deepcopy(backbone).cpu().double().eval()
+    generator = torch.Generator().manual_seed(0)
+    for name, tensor in masked.state_dict().items():
+        if tensor.is_floating_point():
+            noise = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
+            tensor.add_(noise.abs() if name.endswith("running_var") else 0.1 * noise)
+    pruned = copy.deepcopy(masked)
+    noise = torch.randn(2, *channels.images, generator=generator, dtype=torch.float64)
+    try:
+        remove_channels(pruned, channels, open_gates)
+        AppliedMask(masked, channels, lambda: open_gates.double())
+        kept = kept_features(channels, open_gates)
+        wanted, got = masked(noise), pruned(noise)
+    # Whatever a third party's model trips over, its channels stay.
+    except Exception:
+        return False
+    wanted_zero = wanted[:, [index for index in range(wanted.shape[1]) if index not in set(kept.tolist())]]
+    scale = wanted.abs().max().clamp(min=1e-30)
+    agrees = (wanted[:, kept] - got).abs().max() <= _TOLERANCE * scale
+    return bool(agrees) and not bool(wanted_zero.any())
+
+
+def kept_features(channels: ChannelMap, open_gates: Tensor) -> Tensor:
+    """Positions (int64) of the backbone's features that stay.
+
+    Args:
+        channels: the gates of the backbone.
+        open_gates: (gates,) bool, on the CPU.
+    """
+    always = torch.cat([open_gates, torch.ones(1, dtype=torch.bool)])
+    return always[channels.features].nonzero().flatten()
+
+
+def remove_channels(backbone: Backbone, channels: ChannelMap, open_gates: Tensor) -> None:
+    """Take the channels of the closed gates out of the weights, in place, and note it in ``backbone.removed``.
+
+    Args:
+        backbone: without a mask on it.
+        channels: its gates.
+        open_gates: (gates,) bool, on the CPU.
+
+    Raises:
+        ValueError: no gate of a group is open, which would cut the network.
+    """
+    cut = [group.name for group, place in channels.slices() if not bool(open_gates[place].any())]
+    if cut:
+        raise ValueError(f"at least one gate of each group must stay open; none is of {cut}")
+    closed = channels.closed_channels(open_gates)
+    width = len(kept_features(channels, open_gates))
+    if closed:
+        _remove(backbone, Removal(channels.images, closed, width))
+
+
+def replay(backbone: Backbone, removals: tuple[Removal, ...]) -> None:
+    """Do to a fresh backbone, in place, what was done to another one.
+
+    Raises:
+        OutputError: the backbone is another one.
+    """
+    for removal in removals:
+        try:
+            _remove(backbone, removal)
+        except Exception as error:
+            raise OutputError(f"the layout tells of channels that this backbone has not ({error})") from error
+
+
+@torch.no_grad()
+def grow_back(pruned: Backbone, full: Backbone) -> None:
+    """Give a full-size backbone the weights of a pruned one, in place; the removed channels stay as drawn.
+
+    Args:
+        pruned: its ``removed`` tells what it lacks.
+        full: unpruned, of the same kind.
+    """
+    places = copy.deepcopy(full).cpu().double()
+    values = full.state_dict()
+    # Numbers in the place of weights: what is left of them after the same removals tells where each weight was.
+    for tensor in places.state_dict().values():
+        tensor.copy_(torch.arange(tensor.numel(), dtype=torch.float64).view(tensor.shape) if tensor.dim() else tensor)
+    replay(places, pruned.removed)
+    kept = places.state_dict()
+    for name, value in pruned.state_dict().items():
+        if value.dim() == 0:
+            values[name].copy_(value)
+        else:
+            positions = kept[name].round().long().reshape(-1).to(values[name].device)
+            flat = values[name].reshape(-1)
+            flat[positions] = value.reshape(-1).to(flat)
+            values[name].copy_(flat.view(values[name].shape))
+
+
+def _remove(backbone: Backbone, removal: Removal) -> None:
+    take_out(backbone, removal.images, removal.channels)
+    mend_attention(backbone)
+    backbone.width = removal.width
+    backbone.removed = (*backbone.removed, removal)
+
+
+def _half_open(channels: ChannelMap) -> Tensor:
+    """(gates,) bool: about half of the gates of each group, one at least open and one at least closed."""
+    generator = torch.Generator().manual_seed(1)
+    gates = torch.ones(channels.gates, dtype=torch.bool)
+    for group, place in channels.slices():
+        order = torch.randperm(group.gates, generator=generator)
+        own = torch.ones(group.gates, dtype=torch.bool)
+        own[order[: max(1, group.gates // 2)]] = False
+        gates[place] = own
+    return gates

@@ -1,0 +1,1 @@
+"""Built-in plug-ins of kind ``prune``, one a file."""

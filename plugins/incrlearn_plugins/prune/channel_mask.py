@@ -1,0 +1,114 @@
+"""DER's pruning: learned channel masks, a sparsity loss, and channels taken out of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from incrlearn import LossTerm, Passes, Phase, Plugin, PluginError, RunState, hookimpl
+from incrlearn.network import Backbone, BranchedNetwork, ChannelMap, ImageShape, map_channels
+from incrlearn_plugins.prune.learning import MaskLearning
+from incrlearn_plugins.prune.options import MaskOptions
+
+Groups = list[dict[str, Any]]
+
+
+class ChannelMask(Plugin):
+    """Learns which channels of each new extractor to keep and removes the others (DER, 3.3; Yan, Xie, He, CVPR 2021).
+
+    Every group of coupled channels that can be removed exactly gets gates m = sigmoid(s e). They are learned in the
+    first phase of a task that trains the network.
+    """
+
+    kind = "prune"
+    needs = frozenset({"parts"})
+
+    class Config(MaskOptions):
+        """Options."""
+
+    config: Config
+
+    def __init__(self, name: str, config: Config) -> None:
+        """Bind to a recipe."""
+        super().__init__(name, config)
+        self._learning: MaskLearning | None = None
+
+    @hookimpl
+    def explain(self, backbone: Backbone, image_shape: ImageShape) -> list[str]:
+        """Which channels get gates, and which do not and why."""
+        return describe(self._gates_of(backbone, image_shape))
+
+    @hookimpl
+    def prepare(self, state: RunState) -> None:
+        """Put gates on the newest extractor."""
+        network = state.network
+        if not isinstance(network, BranchedNetwork):
+            raise PluginError(f"'{self.name}' prunes the extractors of a BranchedNetwork, not {type(network).__name__}")
+        channels = self._gates_of(network.backbones[-1], state.image_shape)
+        self._learning = MaskLearning(self.config, network, channels, state)
+        network.attach(self.name, self._learning.gates)
+
+    @hookimpl(wrapper=True)
+    def param_groups(self, phase: Phase) -> Generator[None, Groups, Groups]:
+        """The logits in a group of their own: with their own learning rate, without weight decay."""
+        groups = yield
+        if self._learning is None or phase.trains != "network":
+            return groups
+        logits = self._learning.gates.logits
+        others = [group | {"params": [p for p in group["params"] if p is not logits]} for group in groups]
+        return [*others, {"params": [logits], "lr": self.config.lr, "weight_decay": 0.0}]
+
+    @hookimpl
+    def batch_start(self, position: float) -> None:
+        """Anneal s within the epoch (Eq. 8)."""
+        if self._learning is not None:
+            self._learning.anneal(position)
+
+    @hookimpl
+    def loss_terms(self) -> list[LossTerm]:
+        """lambda_s L_S (Eq. 10, 11)."""
+        if self._learning is None:
+            return []
+        value, weight = self._learning.sparsity()
+        return [LossTerm(self.name, value, weight)]
+
+    @hookimpl
+    def after_step(self, state: RunState) -> None:
+        """Clamp the logits; steer towards the budget."""
+        if self._learning is not None:
+            self._learning.after_step(state)
+
+    @hookimpl
+    def prune(self, state: RunState, passes: Passes) -> dict[str, Any] | None:
+        """After ``binarise_at`` of the phase: remove the closed channels; what went, and accuracy on the way."""
+        learning, phase = self._learning, state.phase
+        if learning is None or phase is None or state.epoch + 1 < learning.last_epoch(phase):
+            return None
+        self._learning = None
+        return {"plugin": self.name, **learning.finish(state, passes)}
+
+    @hookimpl
+    def task_end(self, state: RunState) -> None:
+        """Make sure that the masks were used."""
+        if self._learning is not None:
+            raise PluginError(f"'{self.name}': no phase trained the network in {state.task}, so nothing was pruned")
+
+    def _gates_of(self, backbone: Backbone, image_shape: ImageShape) -> ChannelMap:
+        channels = map_channels(backbone, image_shape)
+        if channels.gates == 0:
+            first = channels.ungated[0].reason if channels.ungated else "it has no convolution or linear layer"
+            raise PluginError(
+                f"plugins.{self.name}: no channel of this backbone can be removed exactly (the first ones: {first}); "
+                "take another backbone or leave the pruning out"
+            )
+        return channels
+
+
+def describe(channels: ChannelMap) -> list[str]:
+    """Lines on what has gates and what has none, for ``incrlearn explain``."""
+    lines = []
+    for group in channels.groups:
+        over = f" over {group.channels} channels" if group.channels != group.gates else ""
+        lines.append(f"{group.gates} gates{over}: {', '.join(group.makers)}")
+    left = [f"no gates, {other.channels} channels: {other.name}: {other.reason}" for other in channels.ungated]
+    return lines + left
