@@ -200,6 +200,10 @@ class Network(nn.Module, ABC):
         # Bare keys may not bear the names of ModuleDict's own methods, such as "update".
         self.attachments[f"for {key}"] = module
 
+    def detach(self, key: str) -> None:
+        """Drop what was attached under ``key`` before its time, the end of the task."""
+        del self.attachments[f"for {key}"]
+
     def attached(self, key: str) -> nn.Module:
         """What was attached under ``key``."""
         return self.attachments[f"for {key}"]

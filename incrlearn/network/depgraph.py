@@ -80,6 +80,7 @@ def take_out(backbone: Backbone, images: ImageShape, channels: Mapping[str, Sequ
         images: shape of its images.
         channels: per root layer the channels to remove; all that hangs on them goes too.
     """
+    is_channels_last = any(p.dim() == 4 and not p.is_contiguous() for p in backbone.parameters())
     trainable = {name: parameter.requires_grad for name, parameter in backbone.named_parameters()}
     # The tracing follows gradients.
     backbone.requires_grad_(True)
@@ -92,6 +93,9 @@ def take_out(backbone: Backbone, images: ImageShape, channels: Mapping[str, Sequ
     for name, parameter in backbone.named_parameters():
         parameter.requires_grad_(trainable[name])
         parameter.grad = None
+    if is_channels_last:
+        # The library's index_select gives plain strides.
+        backbone.to(memory_format=torch.channels_last)
 
 
 def _trace(backbone: Backbone, images: ImageShape) -> tp.DependencyGraph:

@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor
 
-from incrlearn.errors import OutputError
+from incrlearn.errors import OutputError, PluginError
 from incrlearn.network.channels import ChannelMap, map_groups, mend_attention
 from incrlearn.network.depgraph import ImageShape, take_out
 from incrlearn.network.masking import AppliedMask
@@ -25,9 +25,18 @@ def map_channels(backbone: Backbone, images: ImageShape) -> ChannelMap:
     Args:
         backbone: is left as it was.
         images: shape of its images.
+
+    Raises:
+        PluginError: the backbone cannot be traced.
     """
     refused: dict[str, str] = {}
-    channels = map_groups(backbone, images, refused)
+    try:
+        channels = map_groups(backbone, images, refused)
+    # Whatever the library trips over in a third party's model.
+    except Exception as error:
+        raise PluginError(
+            f"the channels of this backbone cannot be traced ({type(error).__name__}: {error}), so none can be removed"
+        ) from error
     if not channels.groups or is_exact(backbone, channels, _half_open(channels)):
         return channels
     for group, place in channels.slices():

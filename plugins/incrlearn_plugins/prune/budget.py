@@ -12,6 +12,7 @@ _GAIN = 6.0
 _GAIN_OF_SUM = 40.0
 """The same error, held through the whole learning, changes it by a factor of e^(40 / 6)."""
 _LARGEST_SUM = 8.0
+_SMALLEST_SHARE = 1e-4
 _SMALLEST_EXPONENT, _LARGEST_EXPONENT = -12.0, 8.0
 
 
@@ -50,7 +51,9 @@ class BudgetController:
             logits: (G,), on the device.
             progress: how much of the masks' learning is over, in [0, 1].
         """
-        share = self._counts.left((logits > 0).to(self._counts.kernel)) / self._counts.parameters
+        left = self._counts.left((logits > 0).to(self._counts.kernel))
+        # Gates may all be closed for a while, and float32 may round what is left to nothing.
+        share = (left / self._counts.parameters).clamp(min=_SMALLEST_SHARE)
         error = (share / target_share(self._keep, self._descent, progress)).log()
         # Before the descent nothing is asked for, so nothing is to be made up for later.
         passed = max(0.0, progress - max(self._progress, self._descent[0]))

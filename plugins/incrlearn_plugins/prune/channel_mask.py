@@ -45,8 +45,7 @@ class ChannelMask(Plugin):
         if not isinstance(network, BranchedNetwork):
             raise PluginError(f"'{self.name}' prunes the extractors of a BranchedNetwork, not {type(network).__name__}")
         channels = self._gates_of(network.backbones[-1], state.image_shape)
-        self._learning = MaskLearning(self.config, network, channels, state)
-        network.attach(self.name, self._learning.gates)
+        self._learning = MaskLearning(self.name, self.config, network, channels, state)
 
     @hookimpl(wrapper=True)
     def param_groups(self, phase: Phase) -> Generator[None, Groups, Groups]:

@@ -133,42 +133,51 @@ def sparsity_loss(mask: Tensor, counts: WeightCounts) -> Tensor:
     return counts.used(mask)[pairs].sum() / counts.used(torch.ones_like(mask))[pairs].sum()
 
 
-def open_gates(logits: Tensor, channels: ChannelMap, threshold: float = 0.0) -> Tensor:
-    """Which gates stay: those above ``threshold``, and in a group with none the largest.
+def open_gates(logits: Tensor, channels: ChannelMap) -> Tensor:
+    """Which gates stay by the paper's rule: those with e > 0, and in a group with none the largest.
 
     Args:
         logits: (G,), on the CPU.
         channels: the groups.
-        threshold: 0 is the paper's.
 
     Returns:
         (G,) bool.
     """
-    kept = logits > threshold
-    for _, place in channels.slices():
-        if not bool(kept[place].any()):
-            kept[place.start + int(logits[place].argmax())] = True
-    return kept
+    return _one_a_group(logits > 0, logits, channels)
 
 
-def threshold_for(logits: Tensor, channels: ChannelMap, counts: WeightCounts, parameters: float) -> float:
-    """The lowest threshold for :func:`open_gates` that leaves at most ``parameters``.
+def gates_within(logits: Tensor, channels: ChannelMap, counts: WeightCounts, parameters: float) -> Tensor:
+    """The largest gates, as many as leave at most ``parameters``, and in a group with none the largest.
+
+    Gates that are equal, as at the clamp, are told apart by their place.
 
     Args:
         logits: (G,), on the CPU.
         channels: the groups.
         counts: of the masked backbone, float64.
-        parameters: the budget.
+        parameters: the budget; more are left only where even one gate a group is too much.
 
     Returns:
-        One of the logits; the largest where even one channel a group is too many.
+        (G,) bool.
     """
-    ordered = logits.sort().values.tolist()
+    order = logits.argsort(descending=True, stable=True)
 
-    def fits(place: int) -> bool:
-        return float(counts.left(open_gates(logits, channels, ordered[place]).double())) <= parameters
+    def largest(count: int) -> Tensor:
+        kept = torch.zeros(len(logits), dtype=torch.bool)
+        kept[order[:count]] = True
+        return _one_a_group(kept, logits, channels)
 
-    return float(ordered[bisect_left(range(len(ordered) - 1), True, key=fits)])
+    def is_too_much(count: int) -> bool:
+        return float(counts.left(largest(count).double())) > parameters
+
+    return largest(max(0, bisect_left(range(len(logits) + 1), True, key=is_too_much) - 1))
+
+
+def _one_a_group(kept: Tensor, logits: Tensor, channels: ChannelMap) -> Tensor:
+    for _, place in channels.slices():
+        if not bool(kept[place].any()):
+            kept[place.start + int(logits[place].argmax())] = True
+    return kept
 
 
 def kept_channels(outputs: Tensor, kept: Tensor) -> int:

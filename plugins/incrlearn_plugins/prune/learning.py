@@ -14,10 +14,10 @@ from incrlearn_plugins.prune.gates import (
     NetGradientGate,
     annealed_scale,
     count_weights,
+    gates_within,
     kept_channels,
     open_gates,
     sparsity_loss,
-    threshold_for,
 )
 from incrlearn_plugins.prune.options import MaskOptions
 
@@ -43,17 +43,20 @@ class MaskLearning:
         gates: what is learned.
     """
 
-    def __init__(self, options: MaskOptions, network: BranchedNetwork, channels: ChannelMap, state: RunState) -> None:
-        """Put gates on the newest extractor, whose channels are ``channels``."""
-        self._options, self._network, self._channels = options, network, channels
+    def __init__(
+        self, key: str, options: MaskOptions, network: BranchedNetwork, channels: ChannelMap, state: RunState
+    ) -> None:
+        """Put gates on the newest extractor, whose channels are ``channels``; attach them under ``key``."""
+        self._key, self._options, self._network, self._channels = key, options, network, channels
         self._counts = count_weights(channels)
         on_device = self._counts.to(state.device, torch.float32)
         self._counts_on_device = on_device
         low, high = options.start
-        draws = torch.rand(channels.gates, generator=state.generator("channel_mask/start"))
+        draws = torch.rand(channels.gates, generator=state.generator(f"{key}/start"))
         self.gates = Gates((low + (high - low) * draws).to(state.device))
         self._position = 0.0
         self._mask = AppliedMask(network.backbones[-1], channels, self.gates.mask)
+        network.attach(key, self.gates)
         self._budget = None
         if options.keep is not None:
             self._budget = BudgetController(options.keep, options.descent, on_device)
@@ -83,7 +86,7 @@ class MaskLearning:
         """Binarise the masks, remove the closed channels, re-estimate batch norm; the report on all that."""
         backbone, channels = self._network.backbones[-1], self._channels
         logits = self.gates.logits.detach().cpu()
-        threshold, kept = self._decide(logits)
+        kept = self._decide(logits)
         self.gates.scale = self._options.s_max
         soft = passes.accuracy()
         binary_mask = kept.to(self.gates.logits)
@@ -91,6 +94,8 @@ class MaskLearning:
         self._mask = AppliedMask(backbone, channels, lambda: binary_mask)
         binary = passes.accuracy()
         self._mask.remove()
+        # What is left in the network from here on is its own weights.
+        self._network.detach(self._key)
         self._network.narrow_newest(kept_features(channels, kept))
         remove_channels(backbone, channels, kept)
         removed = passes.accuracy()
@@ -106,7 +111,6 @@ class MaskLearning:
             "top1_removed": removed,
             "top1_settled": passes.accuracy(),
             "kept_above_zero": self._share(open_gates(logits, channels)),
-            "threshold": threshold,
             "undecided": float((logits.abs() < 3 / self._options.s_max).float().mean()),
             "sparsity_weight": float(self._weight()),
             "channels": {
@@ -116,13 +120,12 @@ class MaskLearning:
             },
         }
 
-    def _decide(self, logits: Tensor) -> tuple[float, Tensor]:
-        """The threshold, and which gates, (G,) bool, are open."""
-        threshold = 0.0
-        if self._options.keep is not None:
-            budget = self._options.keep * self._channels.parameters
-            threshold = threshold_for(logits, self._channels, self._counts, budget)
-        return threshold, open_gates(logits, self._channels, threshold)
+    def _decide(self, logits: Tensor) -> Tensor:
+        """Which gates, (G,) bool, stay open."""
+        if self._options.keep is None:
+            return open_gates(logits, self._channels)
+        budget = self._options.keep * self._channels.parameters
+        return gates_within(logits, self._channels, self._counts, budget)
 
     def _share(self, kept: Tensor) -> float:
         return float(self._counts.left(kept.double())) / self._channels.parameters

@@ -20,7 +20,7 @@ class MaskOptions(Plugin.Config):
     """Largest scale of the gates' logits, reached at the end of each epoch (Eq. 8)."""
     start: tuple[float, float] = (0.0, 2.0)
     """The logits e are drawn uniformly between these."""
-    lr: float = Field(1.0, gt=0)
+    lr: float = Field(10.0, gt=0)
     """Learning rate of the logits at its highest; the phase's schedule applies to it."""
     clamp: float = Field(6.0, gt=0)
     """Logits stay within [-clamp, clamp]; beyond, sigmoid'(e) is too small to come back."""

@@ -9,6 +9,7 @@ from incrlearn import (
     Batch,
     LossTerm,
     Output,
+    Passes,
     Phase,
     Plugin,
     PluginError,
@@ -17,7 +18,7 @@ from incrlearn import (
     hookimpl,
     run_recipe,
 )
-from incrlearn.engine.phase import EpochTotals, total_loss
+from incrlearn.engine.phase import EpochTotals, replace_parameters, total_loss
 from incrlearn.recipe import recipe_from_dict
 from incrlearn.testing import SyntheticData, tiny_recipe
 
@@ -167,17 +168,124 @@ def test_wrapper_changes_the_answer_of_another_plugin(tmp_path: Path) -> None:
 
 
 class Prunes(Plugin):
-    """Says what it removed."""
+    """Says after which epochs it was asked, and answers after some of them."""
 
+    class Config(Plugin.Config):
+        after: tuple[int, ...]
+
+    config: Config
     kind = "prune"
 
     @hookimpl
-    def prune(self, state: RunState) -> dict[str, int]:
-        return {"before": 10, "after": 10 - state.task.number}
+    def prune(self, state: RunState, passes: Passes) -> dict[str, object] | None:
+        assert state.phase is not None
+        place = {"task": state.task.number, "phase": state.phase.name, "epoch": state.epoch}
+        return {"plugin": self.name, **place} if state.epoch in self.config.after else None
 
 
-def test_what_was_pruned_is_in_the_row_of_the_task(tmp_path: Path) -> None:
+def places(rows: list[dict[str, object]], kind: str) -> list[tuple[object, object]]:
+    """Which rows of a kind tell of a pruning, and what."""
+    key = "epoch" if kind == "epoch" else "task"
+    return [(row[key], row["pruned"]) for row in rows if row["kind"] == kind and "pruned" in row]
+
+
+def answer(task: int, epoch: int, name: str = "pruning") -> dict[str, object]:
+    return {"plugin": name, "task": task, "phase": "train", "epoch": epoch}
+
+
+def test_prune_is_asked_after_every_epoch_of_a_phase_that_trains_the_network(tmp_path: Path) -> None:
     watcher = Rows()
-    run(tmp_path / "run", watcher, {"prunes": Prunes}, pruning="prunes")
-    rows = [row for row in watcher.rows if row["kind"] == "task"]
-    assert [row["pruned"] for row in rows] == [[{"before": 10, "after": 10 - task}] for task in (1, 2, 3)]
+    run(tmp_path / "run", watcher, {"prunes": Prunes}, pruning={"use": "prunes", "after": [0, 1, 2]})
+    epochs = [row for row in watcher.rows if row["kind"] == "epoch"]
+    for row in epochs:
+        if row["phase"] == "train":
+            assert isinstance(row["epoch"], int)
+            assert row["pruned"] == [answer(row["task"], row["epoch"] - 1)]  # type: ignore[arg-type]
+        else:
+            assert "pruned" not in row
+    assert len(epochs) == 3 * 3 + 2 * 2
+
+
+def test_what_was_pruned_is_in_the_rows_of_its_epoch_and_its_task(tmp_path: Path) -> None:
+    watcher = Rows()
+    rows = {"pruning": {"use": "prunes", "after": [1]}, "again": {"use": "prunes", "after": [1, 2]}}
+    run(tmp_path / "run", watcher, {"prunes": Prunes}, **rows)
+    in_epochs, in_tasks = [], []
+    for task in (1, 2, 3):
+        second, third = [answer(task, 1), answer(task, 1, "again")], [answer(task, 2, "again")]
+        in_epochs += [(2, second), (3, third)]
+        in_tasks.append((task, second + third))
+    assert places(watcher.rows, "epoch") == in_epochs
+    assert places(watcher.rows, "task") == in_tasks
+
+
+def test_rows_tell_of_no_pruning_where_nobody_answers(tmp_path: Path) -> None:
+    watcher = Rows()
+    run(tmp_path / "run", watcher, {"prunes": Prunes}, pruning={"use": "prunes", "after": []})
+    assert places(watcher.rows, "epoch") == places(watcher.rows, "task") == []
+
+
+class Groups:
+    """Counts how often the parameter groups are asked for in each phase."""
+
+    def __init__(self) -> None:
+        self.asked: dict[tuple[int, str], int] = {}
+
+    @hookimpl(wrapper=True)
+    def param_groups(self, state: RunState, phase: Phase):
+        place = (state.task.number, phase.name)
+        self.asked[place] = self.asked.get(place, 0) + 1
+        return (yield)
+
+
+def test_parameter_groups_are_asked_for_again_after_each_answer(tmp_path: Path) -> None:
+    watcher = Groups()
+    run(tmp_path / "run", watcher, {"prunes": Prunes}, pruning={"use": "prunes", "after": [0, 2]})
+    asked = {(task, "train"): 3 for task in (1, 2, 3)} | {(task, "balance"): 1 for task in (2, 3)}
+    assert watcher.asked == asked
+
+
+def stepped_optimizer() -> tuple[torch.optim.SGD, list[torch.nn.Parameter]]:
+    """SGD over two groups of two parameters, each with momentum."""
+    parameters = [torch.nn.Parameter(torch.full((2,), float(number))) for number in range(4)]
+    groups = [{"params": parameters[:2]}, {"params": parameters[2:], "lr": 0.5, "weight_decay": 0.0}]
+    optimizer = torch.optim.SGD(groups, lr=0.1, momentum=0.9, weight_decay=0.01)
+    for parameter in parameters:
+        parameter.grad = torch.ones(2)
+    optimizer.step()
+    return optimizer, parameters
+
+
+def test_replaced_parameters_start_without_momentum_and_the_others_keep_theirs() -> None:
+    optimizer, (first, second, third, fourth) = stepped_optimizer()
+    momentum = optimizer.state[first]["momentum_buffer"].clone()
+    small = torch.nn.Parameter(torch.zeros(1))
+    replace_parameters(optimizer, [{"params": [small, first]}, {"params": [fourth], "lr": 7.0}])
+    assert [group["params"] for group in optimizer.param_groups] == [[small, first], [fourth]]
+    assert torch.equal(optimizer.state[first]["momentum_buffer"], momentum)
+    assert set(optimizer.state) == {first, fourth}
+    assert [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups] == [(0.1, 0.01), (0.5, 0.0)]
+    # The next step: v = g for the new one, v = 0.9 v + g + 0.01 w for the other.
+    before = first.detach().clone()
+    small.grad = torch.ones(1)
+    optimizer.step()
+    torch.testing.assert_close(small.detach(), torch.tensor([-0.1]))
+    torch.testing.assert_close(first.detach(), before - 0.1 * (0.9 * momentum + 1 + 0.01 * before))
+    assert torch.equal(second.detach(), torch.full((2,), 1 - 0.1 * 1.01))
+    assert third not in optimizer.state
+
+
+def test_groups_that_are_gone_go_on_empty() -> None:
+    optimizer, (first, second, *_) = stepped_optimizer()
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.5**epoch)
+    replace_parameters(optimizer, [{"params": [first, second]}])
+    assert [len(group["params"]) for group in optimizer.param_groups] == [2, 0]
+    optimizer.step()
+    schedule.step()
+    assert [group["lr"] for group in optimizer.param_groups] == [0.05, 0.25]
+
+
+def test_more_groups_than_before_are_refused() -> None:
+    optimizer, (first, second, *_) = stepped_optimizer()
+    with pytest.raises(PluginError, match="param_groups gave 2 groups before the pruning and 3 after it"):
+        replace_parameters(optimizer, [{"params": [first]}, {"params": [second]}, {"params": []}])

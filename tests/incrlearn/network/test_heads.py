@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from incrlearn.errors import PluginError
-from incrlearn.network import BranchedNetwork, LinearHead, redraw_heads
+from incrlearn.network import BranchedNetwork, LinearHead, Narrowable, redraw_heads
+from incrlearn.network.heads import narrow_linear
 from incrlearn.types import Backbone, RunState, Task
 
 
@@ -37,6 +38,44 @@ def test_inherit_keeps_old_rows_and_columns_only() -> None:
     assert torch.equal(new.weight[:3, :2], old.weight)
     assert torch.equal(new.weight[3:], drawn[3:])
     assert torch.equal(new.weight[:3, 2:], drawn[:3, 2:])
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_narrowed_head_says_what_it_said_without_the_other_features(bias: bool) -> None:
+    wide = head(5, 3, bias=bias)
+    narrow = head(5, 3, bias=bias)
+    kept = torch.tensor([0, 3, 4])
+    narrow.narrow(kept)
+    features = torch.randn(4, 5, generator=torch.Generator().manual_seed(1))
+    masked = features.clone()
+    masked[:, [1, 2]] = 0
+    torch.testing.assert_close(narrow(features[:, kept]), wide(masked))
+    assert torch.equal(narrow.weight, wide.weight[:, kept])
+    assert narrow.in_features == 3
+    assert narrow.weight.requires_grad
+
+
+def test_narrowed_head_can_be_drawn_and_inherited_from() -> None:
+    narrow = head(5, 3, seed=1)
+    narrow.narrow(torch.tensor([1, 4]))
+    larger = head(4, 5, seed=2)
+    larger.inherit(narrow)
+    assert torch.equal(larger.weight[:3, :2], head(5, 3, seed=1).weight[:, [1, 4]])
+    narrow.draw(torch.Generator().manual_seed(3))
+    assert torch.equal(narrow.weight, head(2, 3, seed=3).weight)
+
+
+def test_narrowing_keeps_a_frozen_layer_frozen() -> None:
+    layer = nn.Linear(4, 2).requires_grad_(False)
+    narrow_linear(layer, torch.tensor([3, 0]))
+    assert isinstance(layer.weight, nn.Parameter)
+    assert not layer.weight.requires_grad
+    assert layer(torch.ones(1, 2)).shape == (1, 2)
+
+
+def test_head_that_can_be_narrowed_is_known_by_its_method() -> None:
+    assert isinstance(head(2, 2), Narrowable)
+    assert not isinstance(nn.Linear(2, 2), Narrowable)
 
 
 def state_with(network: BranchedNetwork) -> RunState:
