@@ -139,7 +139,7 @@ class Hooks:
 
     @hookspec
     def batch_start(self, state: RunState, position: float) -> None:
-        """A batch begins. ``position`` is (b - 1) / (B - 1) in [0, 1] for batch b of B; 0 where there is one. Hot."""
+        """A batch begins. ``position`` is (b - 1) / (B - 1) in [0, 1] for batch b of B; 1 where there is one. Hot."""
 
     @hookspec
     def loss_terms(self, state: RunState, batch: Batch, out: Output) -> list[LossTerm] | None:

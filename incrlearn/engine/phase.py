@@ -87,7 +87,7 @@ def _run_epoch(
     )
     rate = float(optimizer.param_groups[0]["lr"])
     for number, batch in enumerate(epoch):
-        position = number / (batches - 1) if batches > 1 else 0.0
+        position = number / (batches - 1) if batches > 1 else 1.0
         totals.add(*train_step(state, phase, batch, position, calls, runtime, optimizer), batch)
     row = {"kind": "epoch", "task": state.task.number, "tasks": state.task.total, "phase": phase.name}
     row |= {"epoch": state.epoch + 1, "epochs": phase.epochs, "lr": rate, **totals.read()}

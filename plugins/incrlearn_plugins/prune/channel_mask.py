@@ -93,7 +93,10 @@ class ChannelMask(Plugin):
             raise PluginError(f"'{self.name}': no phase trained the network in {state.task}, so nothing was pruned")
 
     def _gates_of(self, backbone: Backbone, image_shape: ImageShape) -> ChannelMap:
-        channels = map_channels(backbone, image_shape)
+        try:
+            channels = map_channels(backbone, image_shape)
+        except PluginError as error:
+            raise PluginError(f"plugins.{self.name}: {error}") from error
         if channels.gates == 0:
             first = channels.ungated[0].reason if channels.ungated else "it has no convolution or linear layer"
             raise PluginError(

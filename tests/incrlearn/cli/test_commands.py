@@ -146,6 +146,38 @@ def test_explain_names_a_plugin_from_a_file(incrlearn: Any, folder: Path) -> Non
     assert "│ task_end       │ mine (mine.py:Mine) " in outcome.out
 
 
+def test_explain_tells_which_channels_have_gates_and_which_have_none(incrlearn: Any, folder: Path) -> None:
+    (folder / "child.yaml").write_text("extends: small.yaml\nplugins: {pruning: {use: channel_mask, keep: 0.5}}\n")
+    outcome = incrlearn("explain", "child.yaml")
+    assert outcome.code == 0
+    notes = outcome.out.partition("what is done with the backbone, resnet18:\n")[2].splitlines()
+    assert notes[0] == "  64 gates: model.conv1"
+    assert "  4 gates: model.layer2.0.conv2, model.layer2.0.downsample.0" in notes
+    attention = {"name": "vit_tiny_patch16_224", "stem": "default"}
+    options = "backbone.options={img_size: 8, patch_size: 4, depth: 1}"
+    sets = [item for key, value in attention.items() for item in ("--set", f"backbone.{key}={value}")]
+    outcome = incrlearn("explain", "child.yaml", *sets, "--set", options)
+    assert "  3 gates over 576 channels: model.blocks.0.attn.qkv" in outcome.out
+    assert "no gates, 192 channels: " in outcome.out
+    assert "a layer norm runs over them" in outcome.out
+
+
+def test_explain_without_the_data_still_tells_the_hooks(incrlearn: Any, folder: Path) -> None:
+    outcome = incrlearn("explain", "der_imagenet100_b0", "--data", str(folder))
+    assert outcome.code == 0
+    assert "│ prune          │ pruning (channel_mask)" in outcome.out
+    assert "what is done with the backbone shows only beside the data: " in outcome.out
+
+
+def test_backbone_without_removable_channels_is_refused_at_its_line(incrlearn: Any, folder: Path) -> None:
+    (folder / "child.yaml").write_text("extends: small.yaml\nplugins:\n  pruning: {use: channel_mask, keep: 0.5}\n")
+    options = ("--set", "backbone.name=resnet50_gn", "--set", "backbone.options={layers: [1, 1, 1, 1]}")
+    outcome = incrlearn("check", "child.yaml", *options)
+    assert outcome.code == 2
+    assert "line 3: plugins.pruning: no channel of this backbone can be removed exactly" in outcome.err
+    assert "Traceback" not in outcome.err
+
+
 def test_plugins_lists_what_is_installed(incrlearn: Any) -> None:
     outcome = incrlearn("plugins")
     assert outcome.code == 0
