@@ -131,6 +131,8 @@ class Removal:
     """Per root layer (a path in the backbone) the channels removed; what hung on them went too."""
     width: int
     """Width of the features afterwards."""
+    parameters: int
+    """How many parameters are left."""
 
 
 class Backbone(nn.Module):

@@ -6,7 +6,7 @@ attention head. Only channels that can be removed exactly get one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -96,8 +96,8 @@ class ChannelMap:
         """
         closed = {}
         for group, place in self.slices():
-            shut = (~open_gates[place]).nonzero().flatten().tolist()
-            channels = [channel for channel, gate in enumerate(group.root_gates) if gate in set(shut)]
+            shut = set((~open_gates[place]).nonzero().flatten().tolist())
+            channels = [channel for channel, gate in enumerate(group.root_gates) if gate in shut]
             if channels:
                 closed[group.name] = channels
         return closed
@@ -112,23 +112,38 @@ def map_groups(backbone: Backbone, images: ImageShape, refused: dict[str, str]) 
         refused: roots of groups that must stay without gates, with the reason.
     """
     modules = dict(backbone.named_modules())
-    order = list(modules)
+    place = {name: number for number, name in enumerate(modules)}
+    found = root_groups(backbone, images)
     accepted: list[tuple[GateGroup, RootGroup]] = []
     ungated = []
-    for group in sorted(root_groups(backbone, images), key=lambda group: min(map(order.index, _makers(group)))):
-        reason = refused.get(group.root) or _obstacle(group)
-        root_gates = _root_gates(backbone, group)
-        if reason is None and len(set(root_gates)) == 1:
-            reason = "a single one, which must stay"
+    for group in sorted(found, key=lambda group: min(place[name] for name in _makers(group))):
+        root_gates = _root_gates(modules, group)
+        gates = len(set(root_gates))
+        alone = "a single one, which must stay" if gates == 1 else None
+        reason = refused.get(group.root) or _obstacle(group) or alone
         if reason is not None:
             ungated.append(Ungated(group.root, group.channels, reason))
         else:
-            gates = len(set(root_gates))
-            makers = tuple(name for name in modules if name in _makers(group))
+            makers = tuple(sorted(_makers(group), key=place.__getitem__))
             accepted.append((GateGroup(group.root, gates, group.channels, root_gates, makers), group))
+    features = torch.full((backbone.width,), OPEN)
+    reads, makes = _number(modules, accepted, features)
+    return ChannelMap(
+        images=images,
+        groups=tuple(gated for gated, _ in accepted),
+        ungated=tuple(ungated),
+        layers=tuple(_layers(modules, reads, makes)),
+        features=features,
+        parameters=sum(parameter.numel() for parameter in backbone.parameters()),
+    )
+
+
+def _number(
+    modules: dict[str, nn.Module], accepted: list[tuple[GateGroup, RootGroup]], features: Tensor
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """By layer, the gates over the channels it reads and those it makes; the features' go into ``features``."""
     reads: dict[str, Tensor] = {}
     makes: dict[str, Tensor] = {}
-    features = torch.full((backbone.width,), OPEN)
     start = 0
     for gated, group in accepted:
         gate_of = torch.tensor(gated.root_gates) + start
@@ -141,14 +156,7 @@ def map_groups(backbone: Backbone, images: ImageShape, refused: dict[str, str]) 
                 sides = reads if member.role == "reads" else makes
                 size = _channels(modules[member.name], member.role == "reads")
                 sides.setdefault(member.name, torch.full((size,), OPEN))[torch.tensor(member.channels)] = gates_there
-    return ChannelMap(
-        images=images,
-        groups=tuple(gated for gated, _ in accepted),
-        ungated=tuple(ungated),
-        layers=tuple(_layers(modules, reads, makes)),
-        features=features,
-        parameters=sum(parameter.numel() for parameter in backbone.parameters()),
-    )
+    return reads, makes
 
 
 def _obstacle(group: RootGroup) -> str | None:
@@ -178,24 +186,30 @@ def _makers(group: RootGroup) -> set[str]:
     return {m.name for m in group.members if m.role == "makes" and isinstance(m.module, _ConvNd | nn.Linear)}
 
 
-def _root_gates(backbone: Backbone, group: RootGroup) -> tuple[int, ...]:
+def _root_gates(modules: dict[str, nn.Module], group: RootGroup) -> tuple[int, ...]:
     """Per channel of the root its gate: one a channel, or one a head where the root makes queries, keys and values."""
     owner, _, leaf = group.root.rpartition(".")
-    attention = backbone.get_submodule(owner)
-    if leaf == "qkv" and isinstance(head := getattr(attention, "head_dim", None), int):
-        heads = group.channels // (3 * head)
+    attention = modules[owner]
+    head, heads = getattr(attention, "head_dim", None), getattr(attention, "num_heads", None)
+    if leaf == "qkv" and isinstance(head, int) and isinstance(heads, int) and group.channels == 3 * heads * head:
         return tuple((channel % (heads * head)) // head for channel in range(group.channels))
     return tuple(range(group.channels))
 
 
-def mend_attention(backbone: Backbone) -> None:
-    """Let attention layers know how many heads their weights have after a removal."""
-    for module in backbone.modules():
-        qkv, head = getattr(module, "qkv", None), getattr(module, "head_dim", None)
-        if isinstance(qkv, nn.Linear) and isinstance(head, int):
-            heads = qkv.out_features // (3 * head)
-            module.num_heads = heads  # type: ignore[assignment]
-            module.attn_dim = heads * head  # type: ignore[assignment]
+def mend_attention(backbone: Backbone, roots: Iterable[str]) -> None:
+    """Let attention layers know how many heads their weights have after a removal.
+
+    Args:
+        backbone: its weights are smaller already.
+        roots: paths of the root layers that lost channels.
+    """
+    for root in roots:
+        owner, _, leaf = root.rpartition(".")
+        attention = backbone.get_submodule(owner)
+        if leaf == "qkv" and hasattr(attention, "num_heads"):
+            width = int(attention.get_submodule("qkv").out_features) // 3  # type: ignore[arg-type]
+            attention.num_heads = width // int(attention.head_dim)  # type: ignore[arg-type, assignment]
+            attention.attn_dim = width  # type: ignore[assignment]
 
 
 def _layers(modules: dict[str, nn.Module], reads: dict[str, Tensor], makes: dict[str, Tensor]) -> Iterator[Layer]:

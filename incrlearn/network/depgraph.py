@@ -82,8 +82,6 @@ def take_out(backbone: Backbone, images: ImageShape, channels: Mapping[str, Sequ
     """
     is_channels_last = any(p.dim() == 4 and not p.is_contiguous() for p in backbone.parameters())
     trainable = {name: parameter.requires_grad for name, parameter in backbone.named_parameters()}
-    # The tracing follows gradients.
-    backbone.requires_grad_(True)
     graph = _trace(backbone, images)
     modules = dict(backbone.named_modules())
     for root, gone in channels.items():
@@ -100,9 +98,12 @@ def take_out(backbone: Backbone, images: ImageShape, channels: Mapping[str, Sequ
 
 def _trace(backbone: Backbone, images: ImageShape) -> tp.DependencyGraph:
     modes = {module: module.training for module in backbone.modules()}
+    trainable = {parameter: parameter.requires_grad for parameter in backbone.parameters()}
     first = next(backbone.parameters())
     blank = torch.zeros(2, *images, device=first.device, dtype=first.dtype)
     try:
+        # The tracing follows gradients.
+        backbone.requires_grad_(True)
         with torch.enable_grad():
             return tp.DependencyGraph().build_dependency(
                 backbone, blank, forward_fn=lambda model, inputs: model(inputs), verbose=False
@@ -110,6 +111,8 @@ def _trace(backbone: Backbone, images: ImageShape) -> tp.DependencyGraph:
     finally:
         for module, mode in modes.items():
             module.training = mode
+        for parameter, mode in trainable.items():
+            parameter.requires_grad_(mode)
 
 
 def _role(dependency: tp.dependency.Dependency) -> Literal["reads", "makes", "output", "passes"]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from incrlearn.errors import OutputError, PluginError
+from incrlearn.metrics import parameter_count
 from incrlearn.network.channels import ChannelMap, map_groups, mend_attention
 from incrlearn.network.depgraph import ImageShape, take_out
 from incrlearn.network.masking import AppliedMask
@@ -79,10 +80,12 @@ def is_exact(backbone: Backbone, channels: ChannelMap, open_gates: Tensor) -> bo
     # Whatever a third party's model trips over, its channels stay.
     except Exception:
         return False
-    wanted_zero = wanted[:, [index for index in range(wanted.shape[1]) if index not in set(kept.tolist())]]
-    scale = wanted.abs().max().clamp(min=1e-30)
-    agrees = (wanted[:, kept] - got).abs().max() <= _TOLERANCE * scale
-    return bool(agrees) and not bool(wanted_zero.any())
+    if got.shape != (len(noise), len(kept)):
+        return False
+    gone = torch.ones(wanted.shape[1], dtype=torch.bool)
+    gone[kept] = False
+    agrees = (wanted[:, kept] - got).abs().max() <= _TOLERANCE * wanted.abs().max()
+    return bool(agrees) and not bool(wanted[:, gone].any())
 
 
 def kept_features(channels: ChannelMap, open_gates: Tensor) -> Tensor:
@@ -113,7 +116,9 @@ def remove_channels(backbone: Backbone, channels: ChannelMap, open_gates: Tensor
     closed = channels.closed_channels(open_gates)
     width = len(kept_features(channels, open_gates))
     if closed:
-        _remove(backbone, Removal(channels.images, closed, width))
+        _take_out(backbone, channels.images, closed)
+        backbone.width = width
+        backbone.removed = (*backbone.removed, Removal(channels.images, closed, width, parameter_count(backbone)))
 
 
 def replay(backbone: Backbone, removals: tuple[Removal, ...]) -> None:
@@ -124,9 +129,17 @@ def replay(backbone: Backbone, removals: tuple[Removal, ...]) -> None:
     """
     for removal in removals:
         try:
-            _remove(backbone, removal)
+            _take_out(backbone, removal.images, removal.channels)
         except Exception as error:
             raise OutputError(f"the layout tells of channels that this backbone has not ({error})") from error
+        left = parameter_count(backbone)
+        if left != removal.parameters:
+            raise OutputError(
+                f"the layout tells of channels that this backbone has not: {left} parameters are left without them, "
+                f"and {removal.parameters} should be"
+            )
+        backbone.width = removal.width
+        backbone.removed = (*backbone.removed, removal)
 
 
 @torch.no_grad()
@@ -154,11 +167,9 @@ def grow_back(pruned: Backbone, full: Backbone) -> None:
             values[name].copy_(flat.view(values[name].shape))
 
 
-def _remove(backbone: Backbone, removal: Removal) -> None:
-    take_out(backbone, removal.images, removal.channels)
-    mend_attention(backbone)
-    backbone.width = removal.width
-    backbone.removed = (*backbone.removed, removal)
+def _take_out(backbone: Backbone, images: ImageShape, channels: dict[str, list[int]]) -> None:
+    take_out(backbone, images, channels)
+    mend_attention(backbone, channels)
 
 
 def _half_open(channels: ChannelMap) -> Tensor:

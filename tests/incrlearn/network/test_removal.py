@@ -234,7 +234,7 @@ def test_removal_from_another_backbone_is_refused(channels: ChannelMap, other: C
 
 def test_removal_of_an_unknown_layer_is_refused() -> None:
     with pytest.raises(OutputError, match=r"has not .*model\.layer9"):
-        replay(resnet(), (Removal(IMAGES, {"model.layer9": [0]}, 10),))
+        replay(resnet(), (Removal(IMAGES, {"model.layer9": [0]}, 10, 1),))
 
 
 def test_backbone_of_which_nothing_was_removed_grows_back_whole() -> None:
