@@ -12,7 +12,7 @@ class MaskOptions(Plugin.Config):
 
     keep: float | None = Field(None, gt=0, lt=1)
     """Share of the new extractor's parameters to end with; the weight of the sparsity loss is driven there."""
-    descent: tuple[float, float] = (0.4, 0.9)
+    descent: tuple[float, float] = (0.6, 0.95)
     """With ``keep``: between these shares of the masks' learning the share of open weights is brought down from 1."""
     sparsity: float | None = Field(None, ge=0)
     """lambda_s, the weight of the sparsity loss (Eq. 11), as in the paper, where it is tuned for each setting."""
@@ -20,11 +20,11 @@ class MaskOptions(Plugin.Config):
     """Largest scale of the gates' logits, reached at the end of each epoch (Eq. 8)."""
     start: tuple[float, float] = (0.0, 2.0)
     """The logits e are drawn uniformly between these."""
-    lr: float = Field(10.0, gt=0)
+    lr: float = Field(30.0, gt=0)
     """Learning rate of the logits at its highest; the phase's schedule applies to it."""
     clamp: float = Field(6.0, gt=0)
     """Logits stay within [-clamp, clamp]; beyond, sigmoid'(e) is too small to come back."""
-    binarise_at: float = Field(0.7, gt=0, le=1)
+    binarise_at: float = Field(0.5, gt=0, le=1)
     """Share of the phase after which masks are made binary, the closed channels are removed and the small network
     trains on; 1 is the paper's."""
 

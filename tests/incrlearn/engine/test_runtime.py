@@ -83,7 +83,8 @@ def test_run_on_cuda_learns_and_is_resumed_on_the_cpu(tmp_path: Path) -> None:
 
     registry = Registry.of({"synthetic": SyntheticData, "stops": Stops})
     head = {"use": "linear", "start": "inherit"}
-    recipe = recipe_from_dict(tiny_recipe(stops="stops", head=head), registry, "tiny")
+    pruning = {"use": "channel_mask", "keep": 0.5}
+    recipe = recipe_from_dict(tiny_recipe(pruning=pruning, stops="stops", head=head), registry, "tiny")
     with pytest.raises(KeyboardInterrupt):
         run_recipe(recipe, tmp_path / "run", device="cuda")
     summary = run_recipe(recipe, tmp_path / "run", device="cpu", resume=True).summary
