@@ -136,7 +136,7 @@ class Watcher:
 @pytest.fixture(scope="module")
 def pruned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Watcher]:
     watcher = Watcher()
-    values = recipe(keep=0.5, binarise_at=0.6, lr=0.5, start=[0, 1], clamp=1.5, s_max=50)
+    values = recipe(keep=0.5, binarise_at=0.6, lr=0.5, start=[0, 1], clamp=1.1, s_max=50)
     return run(tmp_path_factory.mktemp("pruned") / "run", values, watcher), watcher
 
 
