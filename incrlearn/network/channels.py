@@ -178,7 +178,7 @@ def _obstacle(group: RootGroup) -> str | None:
         if member.role == "reads":
             seen.add(id(module))
     if not any(member.role in ("reads", "output") for member in group.members):
-        return "no layer reads them"
+        return "nothing in the backbone reads them"
     return None
 
 

@@ -182,8 +182,8 @@ def pruned_layout() -> dict[str, Any]:
     [
         {"removed": []},
         {"removed": None},
-        {"removed": [[{"channels": {}, "width": 3}]]},
-        {"removed": [[{"images": [1, 6, 6], "channels": {}, "width": 3, "more": 1}]]},
+        {"removed": [[{"channels": {}, "width": 3, "parameters": 9}]]},
+        {"removed": [[{"images": [1, 6, 6], "channels": {}, "width": 3, "parameters": 9, "more": 1}]]},
         {"extractors": "many"},
     ],
 )

@@ -10,7 +10,7 @@ from timm.layers import StdConv2d
 from torch import Tensor, nn
 from torch.nn import functional
 
-from incrlearn.errors import OutputError
+from incrlearn.errors import OutputError, PluginError
 from incrlearn.network import (
     AppliedMask,
     ChannelMap,
@@ -102,6 +102,25 @@ def test_features_flattened_by_pixels_do_not_stop_the_mapping() -> None:
     mapped = map_channels(backbone, IMAGES)
     assert "model.0" in [group.name for group in mapped.groups]
     assert is_exact(backbone, mapped, every_other(mapped))
+
+
+class HalfResidual(nn.Module):
+    """A residual block over one half of a layer's channels, as CSP networks have it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.block = nn.Conv2d(3, 8, 3), nn.Conv2d(4, 4, 1)
+        self.behind, self.last = nn.Conv2d(4, 4, 1), nn.Conv2d(8, 5, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        left, right = self.first(images).split(4, 1)
+        right = right + self.block(right)
+        return self.last(torch.cat([left, self.behind(right)], 1)).mean((2, 3))
+
+
+def test_backbone_that_cannot_be_traced_is_a_clear_error() -> None:
+    with pytest.raises(PluginError, match="the channels of this backbone cannot be traced"):
+        map_channels(Backbone(HalfResidual(), 5), IMAGES)
 
 
 def test_trial_fails_for_a_map_that_names_the_wrong_channels(channels: ChannelMap) -> None:
