@@ -141,6 +141,8 @@ class Backbone(nn.Module):
     Attributes:
         width: width of the features.
         removed: what was taken out of its weights so far, oldest first.
+        dormant: full-size weights and buffers by name, from before the removals, for an extractor that starts from this
+            one; None: what was removed starts from a new draw. No part of the network: not saved with it, not counted.
     """
 
     def __init__(self, model: nn.Module, width: int) -> None:
@@ -148,6 +150,7 @@ class Backbone(nn.Module):
         self.model = model
         self.width = width
         self.removed: tuple[Removal, ...] = ()
+        self.dormant: dict[str, Tensor] | None = None
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, width)."""

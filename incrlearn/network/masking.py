@@ -2,8 +2,8 @@
 
 A convolution or linear layer is linear in each channel it reads, so ``conv(f * m, W) == conv(f, W * m)``: masking the
 weights is masking what each layer reads of the features f (DER, Eq. 5) without another copy of every feature map. An
-identity shortcut carries a channel on as it is, so a soft mask does not damp a residual stream again in each block; with
-masks of 0 and 1 that makes no difference.
+identity shortcut carries a channel on as it is, so a soft mask does not damp a residual stream again in each block;
+with masks of 0 and 1 that makes no difference.
 """
 
 from __future__ import annotations

@@ -144,12 +144,16 @@ def replay(backbone: Backbone, removals: tuple[Removal, ...]) -> None:
 
 @torch.no_grad()
 def grow_back(pruned: Backbone, full: Backbone) -> None:
-    """Give a full-size backbone the weights of a pruned one, in place; the removed channels stay as drawn.
+    """Give a full-size backbone the weights of a pruned one, in place.
+
+    The channels that were removed get their ``dormant`` weights where there are some, and stay as drawn else.
 
     Args:
         pruned: its ``removed`` tells what it lacks.
         full: unpruned, of the same kind.
     """
+    if pruned.dormant is not None:
+        full.load_state_dict(pruned.dormant)
     places = copy.deepcopy(full).cpu().double()
     values = full.state_dict()
     # Numbers in the place of weights: what is left of them after the same removals tells where each weight was.

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from incrlearn import LossTerm, Passes, Phase, Plugin, PluginError, RunState, hookimpl
+from torch import Tensor
+
+from incrlearn import LossTerm, Network, Passes, Phase, Plugin, PluginError, RunState, hookimpl
 from incrlearn.network import Backbone, BranchedNetwork, ChannelMap, ImageShape, map_channels
 from incrlearn_plugins.prune.learning import MaskLearning
 from incrlearn_plugins.prune.options import MaskOptions
@@ -32,11 +34,23 @@ class ChannelMask(Plugin):
         """Bind to a recipe."""
         super().__init__(name, config)
         self._learning: MaskLearning | None = None
+        self._dormant: dict[str, Tensor] | None = None
 
     @hookimpl
     def explain(self, backbone: Backbone, image_shape: ImageShape) -> list[str]:
         """Which channels get gates, and which do not and why."""
         return describe(self._gates_of(backbone, image_shape))
+
+    @hookimpl(wrapper=True)
+    def expand(self, old: Network | None) -> Generator[None, Network, Network]:
+        """Lend the dormant weights to whoever lets the new extractor start from the old one."""
+        if isinstance(old, BranchedNetwork):
+            old.backbones[-1].dormant = self._dormant
+        network = yield
+        if isinstance(old, BranchedNetwork):
+            old.backbones[-1].dormant = None
+        self._dormant = None
+        return network
 
     @hookimpl
     def prepare(self, state: RunState) -> None:
@@ -84,13 +98,23 @@ class ChannelMask(Plugin):
         if learning is None or phase is None or state.epoch + 1 < learning.last_epoch(phase):
             return None
         self._learning = None
-        return {"plugin": self.name, **learning.finish(state, passes)}
+        report = learning.finish(state, passes)
+        self._dormant = learning.dormant
+        return {"plugin": self.name, **report}
 
     @hookimpl
     def task_end(self, state: RunState) -> None:
         """Make sure that the masks were used."""
         if self._learning is not None:
             raise PluginError(f"'{self.name}': no phase trained the network in {state.task}, so nothing was pruned")
+
+    def state_dict(self) -> dict[str, Any]:
+        """The dormant weights of the newest extractor."""
+        return {"dormant": self._dormant}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what :meth:`state_dict` gave."""
+        self._dormant = state["dormant"]
 
     def _gates_of(self, backbone: Backbone, image_shape: ImageShape) -> ChannelMap:
         try:

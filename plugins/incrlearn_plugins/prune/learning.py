@@ -41,6 +41,7 @@ class MaskLearning:
 
     Attributes:
         gates: what is learned.
+        dormant: once finished and where wanted, the full-size weights and buffers from before the removal, on the CPU.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class MaskLearning:
         low, high = options.start
         draws = torch.rand(channels.gates, generator=state.generator(f"{key}/start"))
         self.gates = Gates((low + (high - low) * draws).to(state.device))
+        self.dormant: dict[str, Tensor] | None = None
         self._position = 0.0
         self._mask = AppliedMask(network.backbones[-1], channels, self.gates.mask)
         network.attach(key, self.gates)
@@ -94,6 +96,8 @@ class MaskLearning:
         self._mask = AppliedMask(backbone, channels, lambda: binary_mask)
         binary = passes.accuracy()
         self._mask.remove()
+        if self._options.regrow == "kept":
+            self.dormant = {name: value.detach().cpu().clone() for name, value in backbone.state_dict().items()}
         # What is left in the network from here on is its own weights.
         self._network.detach(self._key)
         self._network.narrow_newest(kept_features(channels, kept))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from incrlearn import Plugin
@@ -27,6 +29,10 @@ class MaskOptions(Plugin.Config):
     binarise_at: float = Field(0.5, gt=0, le=1)
     """Share of the phase after which masks are made binary, the closed channels are removed and the small network
     trains on; 1 is the paper's."""
+
+    regrow: Literal["kept", "fresh"] = "kept"
+    """How the channels that were removed come back in the next extractor, where that starts from this one: with their
+    weights of before the removal, which checkpoints hold until then (the size of one extractor), or from a new draw."""
 
     @model_validator(mode="after")
     def _fits(self) -> MaskOptions:

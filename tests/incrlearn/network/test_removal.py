@@ -278,3 +278,17 @@ def test_growing_back_leaves_the_pruned_backbone_alone_and_the_rest_as_drawn(cha
         assert torch.equal(value[~inherited], drawn[name][~inherited])
     assert bool((pruned.model.conv1.weight == 100).all())
     assert grown.model.conv1.weight.requires_grad
+
+
+def test_growing_back_takes_dormant_weights_for_what_was_removed(channels: ChannelMap) -> None:
+    pruned, grown = resnet(seed=1), resnet(seed=2)
+    pruned.dormant = {name: torch.full_like(value, 7) for name, value in resnet().state_dict().items()}
+    with torch.no_grad():
+        for value in pruned.state_dict().values():
+            value.fill_(100)
+    remove_channels(pruned, channels, every_other(channels))
+    grow_back(pruned, grown)
+    sizes = pruned.state_dict()
+    for name, value in grown.state_dict().items():
+        assert int((value == 100).sum()) == sizes[name].numel()
+        assert int((value == 7).sum()) == value.numel() - sizes[name].numel()
