@@ -20,7 +20,8 @@ class Expandable(Plugin):
         start: Literal["previous", "fresh"] = "previous"
         """Where a new extractor's weights come from: the extractor of the task before (the paper), or a new draw.
 
-        The extractor is always full-size: channels that pruning took out of the previous one start from a new draw."""
+        The extractor is always full-size: channels that pruning took out of the previous one start from the weights
+        that were kept of them, or else from a new draw."""
 
     config: Config
 
