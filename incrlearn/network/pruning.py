@@ -158,11 +158,12 @@ def grow_back(pruned: Backbone, full: Backbone) -> None:
     values = full.state_dict()
     # Numbers in the place of weights: what is left of them after the same removals tells where each weight was.
     for tensor in places.state_dict().values():
-        tensor.copy_(torch.arange(tensor.numel(), dtype=torch.float64).view(tensor.shape) if tensor.dim() else tensor)
+        if tensor.is_floating_point():
+            tensor.copy_(torch.arange(tensor.numel(), dtype=torch.float64).view(tensor.shape))
     replay(places, pruned.removed)
     kept = places.state_dict()
     for name, value in pruned.state_dict().items():
-        if value.dim() == 0:
+        if not value.is_floating_point():
             values[name].copy_(value)
         else:
             positions = kept[name].round().long().reshape(-1).to(values[name].device)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from incrlearn import LossTerm, Network, Passes, Phase, Plugin, PluginError, RunState, hookimpl
-from incrlearn.network import Backbone, BranchedNetwork, ChannelMap, ImageShape, map_channels
+from incrlearn.network import OPEN, Backbone, BranchedNetwork, ChannelMap, ImageShape, Narrowable, map_channels
 from incrlearn_plugins.prune.learning import MaskLearning
 from incrlearn_plugins.prune.options import MaskOptions
 
@@ -24,6 +24,7 @@ class ChannelMask(Plugin):
 
     kind = "prune"
     needs = frozenset({"parts"})
+    provides = frozenset({"sparsity"})
 
     class Config(MaskOptions):
         """Options."""
@@ -35,6 +36,7 @@ class ChannelMask(Plugin):
         super().__init__(name, config)
         self._learning: MaskLearning | None = None
         self._dormant: dict[str, Tensor] | None = None
+        self._phase: str | None = None
 
     @hookimpl
     def explain(self, backbone: Backbone, image_shape: ImageShape) -> list[str]:
@@ -58,38 +60,54 @@ class ChannelMask(Plugin):
         network = state.network
         if not isinstance(network, BranchedNetwork):
             raise PluginError(f"'{self.name}' prunes the extractors of a BranchedNetwork, not {type(network).__name__}")
+        if network.backbones[-1].removed:
+            raise PluginError(f"'{self.name}' prunes a new extractor each task, but this one was pruned before")
         channels = self._gates_of(network.backbones[-1], state.image_shape)
+        if bool((channels.features != OPEN).any()) and not isinstance(network.head, Narrowable):
+            raise PluginError(
+                f"'{self.name}' removes features, and the head {type(network.head).__name__} cannot follow: give it "
+                "narrow(kept)"
+            )
         self._learning = MaskLearning(self.name, self.config, network, channels, state)
 
     @hookimpl(wrapper=True)
     def param_groups(self, phase: Phase) -> Generator[None, Groups, Groups]:
         """The logits in a group of their own: with their own learning rate, without weight decay."""
         groups = yield
-        if self._learning is None or phase.trains != "network":
+        if self._learning is None:
+            # The optimizer's groups keep their places: that of the logits goes on empty until its phase is over.
+            return [*groups, self._group([])] if phase.name == self._phase else groups
+        if phase.trains != "network":
             return groups
+        self._phase = phase.name
         logits = self._learning.gates.logits
         others = [group | {"params": [p for p in group["params"] if p is not logits]} for group in groups]
-        return [*others, {"params": [logits], "lr": self.config.lr, "weight_decay": 0.0}]
+        return [*others, self._group([logits])]
 
     @hookimpl
-    def batch_start(self, position: float) -> None:
+    def phase_end(self) -> None:
+        """Forget the phase in which the logits had a group."""
+        self._phase = None
+
+    @hookimpl
+    def batch_start(self, state: RunState, position: float) -> None:
         """Anneal s within the epoch (Eq. 8)."""
-        if self._learning is not None:
-            self._learning.anneal(position)
+        if (learning := self._learning_in(state)) is not None:
+            learning.anneal(position)
 
     @hookimpl
-    def loss_terms(self) -> list[LossTerm]:
+    def loss_terms(self, state: RunState) -> list[LossTerm]:
         """lambda_s L_S (Eq. 10, 11)."""
-        if self._learning is None:
+        if (learning := self._learning_in(state)) is None:
             return []
-        value, weight = self._learning.sparsity()
+        value, weight = learning.sparsity()
         return [LossTerm(self.name, value, weight)]
 
     @hookimpl
     def after_step(self, state: RunState) -> None:
         """Clamp the logits; steer towards the budget."""
-        if self._learning is not None:
-            self._learning.after_step(state)
+        if (learning := self._learning_in(state)) is not None:
+            learning.after_step(state)
 
     @hookimpl
     def prune(self, state: RunState, passes: Passes) -> dict[str, Any] | None:
@@ -99,7 +117,8 @@ class ChannelMask(Plugin):
             return None
         self._learning = None
         report = learning.finish(state, passes)
-        self._dormant = learning.dormant
+        # After the last task nobody starts from this extractor.
+        self._dormant = learning.dormant if state.task.number < state.task.total else None
         return {"plugin": self.name, **report}
 
     @hookimpl
@@ -115,6 +134,13 @@ class ChannelMask(Plugin):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what :meth:`state_dict` gave."""
         self._dormant = state["dormant"]
+
+    def _group(self, logits: list[nn.Parameter]) -> dict[str, Any]:
+        return {"params": logits, "lr": self.config.lr, "weight_decay": 0.0}
+
+    def _learning_in(self, state: RunState) -> MaskLearning | None:
+        """The masks, where the phase trains the network they are on."""
+        return self._learning if state.phase is not None and state.phase.trains == "network" else None
 
     def _gates_of(self, backbone: Backbone, image_shape: ImageShape) -> ChannelMap:
         try:

@@ -74,7 +74,7 @@ class MaskLearning:
 
     def sparsity(self) -> tuple[Tensor, float | Tensor]:
         """L_S of the batch and its weight lambda_s."""
-        return sparsity_loss(self._mask.extended()[:-1], self._counts_on_device), self._weight()
+        return sparsity_loss(self.gates.mask(), self._counts_on_device), self._weight()
 
     @torch.no_grad()
     def after_step(self, state: RunState) -> None:

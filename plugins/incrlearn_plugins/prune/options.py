@@ -15,7 +15,8 @@ class MaskOptions(Plugin.Config):
     keep: float | None = Field(None, gt=0, lt=1)
     """Share of the new extractor's parameters to end with; the weight of the sparsity loss is driven there."""
     descent: tuple[float, float] = (0.6, 0.95)
-    """With ``keep``: between these shares of the masks' learning the share of open weights is brought down from 1."""
+    """With ``keep``: between these shares of the masks' learning the target for the share of open weights falls from 1
+    to ``keep``; before, the weight of the sparsity loss is at most 1."""
     sparsity: float | None = Field(None, ge=0)
     """lambda_s, the weight of the sparsity loss (Eq. 11), as in the paper, where it is tuned for each setting."""
     s_max: float = Field(100.0, gt=1)

@@ -222,7 +222,7 @@ def test_recipes_lists_the_shipped_ones(incrlearn: Any) -> None:
     outcome = incrlearn("recipes")
     assert outcome.code == 0
     row = next(line for line in outcome.out.splitlines() if line.startswith("│ der_cifar100_b0_10 "))
-    assert "75.36 %" in row
+    assert "74.64 %" in row
     assert "│ quick/der_cifar100" in outcome.out
 
 
@@ -308,7 +308,8 @@ def test_loss_that_is_not_finite_leaves_with_1(incrlearn: Any) -> None:
 
 def test_interrupted_run_says_how_to_go_on_and_does(incrlearn: Any, folder: Path) -> None:
     command = [sys.executable, "-m", "incrlearn", "run", "small.yaml", "--device", "cpu", "--seed", "5"]
-    command += ["--set", "data.classes=8", "--set", "data.tasks=4"]
+    # Long enough that a busy machine does not come to the end before it is interrupted.
+    command += ["--set", "data.classes=8", "--set", "data.tasks=4", "--set", "plugins.train.epochs=20"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not list(folder.glob("runs/small/*/checkpoints/task_01")) and time.monotonic() < deadline:
@@ -320,7 +321,8 @@ def test_interrupted_run_says_how_to_go_on_and_does(incrlearn: Any, folder: Path
     assert "Traceback" not in err
     (run_dir,) = folder.glob("runs/small/*")
     assert run_dir.name.endswith("-seed5")
-    expected = "incrlearn run small.yaml --set data.classes=8 --set data.tasks=4 --seed 5 --device cpu"
+    sets = "--set data.classes=8 --set data.tasks=4 --set plugins.train.epochs=20"
+    expected = f"incrlearn run small.yaml {sets} --seed 5 --device cpu"
     assert f"{expected} --resume --out {run_dir.relative_to(folder)}" in out
     outcome = incrlearn(*command[3:], "--resume")
     assert outcome.code == 0

@@ -19,7 +19,7 @@ from incrlearn import (
     load_network,
     run_recipe,
 )
-from incrlearn.network import BranchedNetwork, build_backbone
+from incrlearn.network import BranchedNetwork, LinearHead, build_backbone
 from incrlearn.recipe import BackboneOptions, recipe_from_dict
 from incrlearn.testing import SyntheticData, tiny_recipe
 from incrlearn.types import Network
@@ -273,7 +273,18 @@ def test_masks_that_no_phase_has_trained_are_an_error() -> None:
     plugin = ChannelMask("pruning", ChannelMask.Config(keep=0.5))
     options = BackboneOptions(name="resnet18", stem="cifar", options={"layers": [1] * 4, "channels": [4] * 4})
     network = BranchedNetwork([build_backbone(options, 3, seed=1)])
+    network.head = LinearHead(4, 2, bias=False, generator=torch.Generator().manual_seed(0))
     state = RunState(1, torch.device("cpu"), Task(1, 1, 0, 2), (3, 8, 8), current=network)
     plugin.prepare(state)
     with pytest.raises(PluginError, match="'pruning': no phase trained the network in task 1, so nothing was pruned"):
         plugin.task_end(state)
+
+
+def test_network_whose_head_cannot_follow_is_refused_before_it_trains() -> None:
+    plugin = ChannelMask("pruning", ChannelMask.Config(keep=0.5))
+    options = BackboneOptions(name="resnet18", stem="cifar", options={"layers": [1] * 4, "channels": [4] * 4})
+    network = BranchedNetwork([build_backbone(options, 3, seed=1)])
+    network.head = torch.nn.Linear(4, 2)
+    state = RunState(1, torch.device("cpu"), Task(1, 1, 0, 2), (3, 8, 8), current=network)
+    with pytest.raises(PluginError, match=r"the head Linear cannot follow: give it narrow\(kept\)"):
+        plugin.prepare(state)
