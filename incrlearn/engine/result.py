@@ -7,15 +7,20 @@ from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
 from typing import Any
 
+from incrlearn.data import data_digest
 from incrlearn.engine.plan import Plan
 from incrlearn.engine.runtime import Runtime
 from incrlearn.metrics import average, backward_transfer, forgetting
+
+FORMAT = 1
+"""Of ``result.json``; another number where a reader of this one would misunderstand it."""
 
 
 def summarise(plan: Plan, runtime: Runtime, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """What ``result.json`` holds, from the rows of kind "task"."""
     recipe = plan.recipe
     return {
+        "format": FORMAT,
         "recipe": recipe.name,
         "fingerprint": recipe.fingerprint,
         "seed": recipe.seed,
@@ -25,6 +30,8 @@ def summarise(plan: Plan, runtime: Runtime, rows: list[dict[str, Any]]) -> dict[
         "tasks": rows,
         "expected": recipe.expected.model_dump() if recipe.expected is not None else None,
         "classes": list(plan.class_names),
+        "kinds": {choice.key: choice.plugin.kind for choice in recipe.plugins},
+        "data": data_digest(plan.source),
         "precision": runtime.precision,
         "hardware": runtime.hardware(),
         "versions": {"python": python_version(), **_versions("incrlearn", "torch", "torchvision", "timm", "numpy")},

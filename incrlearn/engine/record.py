@@ -1,0 +1,101 @@
+"""Finished runs, read back from their directories: what tables, reports and comparisons are made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from incrlearn.engine.result import FORMAT
+from incrlearn.engine.rundir import RECIPE, RESULT
+from incrlearn.errors import OutputError
+
+
+@dataclass(frozen=True, eq=False)
+class RunRecord:
+    """A finished run."""
+
+    run_dir: Path
+    summary: dict[str, Any]
+    """What ``result.json`` holds."""
+    recipe: dict[str, Any]
+    """The resolved recipe as plain values; see `incrlearn.Recipe.resolved`."""
+
+    @property
+    def name(self) -> str:
+        """The recipe's name."""
+        return str(self.summary["recipe"])
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return int(self.summary["seed"])
+
+    @property
+    def fingerprint(self) -> str:
+        """The recipe's, seed included."""
+        return str(self.summary["fingerprint"])
+
+    def metric(self, name: str) -> float | None:
+        """A number of the whole run in its own unit; None where it is not defined or not there."""
+        entry = self.summary["metrics"].get(name)
+        return None if entry is None or entry["value"] is None else float(entry["value"])
+
+
+def is_run(path: Path) -> bool:
+    """Whether a run was begun in this folder."""
+    return (path / RECIPE).is_file()
+
+
+def is_finished(path: Path) -> bool:
+    """Whether the run in this folder came to its end."""
+    return is_run(path) and (path / RESULT).is_file()
+
+
+def read_record(run_dir: Path) -> RunRecord:
+    """Read a finished run.
+
+    Raises:
+        OutputError: there is no run, it is not finished, damaged, or of another version's format.
+    """
+    if not is_run(run_dir):
+        raise OutputError(f"{run_dir}: not the directory of a run (no {RECIPE})")
+    if not is_finished(run_dir):
+        raise OutputError(f"{run_dir}: this run is not finished (no {RESULT}); go on with it by --resume")
+    try:
+        summary = json.loads((run_dir / RESULT).read_text(encoding="utf-8"))
+        recipe = yaml.safe_load((run_dir / RECIPE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise OutputError(f"{run_dir}: damaged, cannot be read ({type(error).__name__}: {error})") from error
+    found = summary.get("format") if isinstance(summary, dict) else None
+    if found != FORMAT or not isinstance(recipe, dict):
+        raise OutputError(
+            f"{run_dir / RESULT}: format {found!r}, but this version of incrlearn reads format {FORMAT}; "
+            "run it again, or read it with the version that wrote it"
+        )
+    return RunRecord(run_dir, summary, recipe)
+
+
+def find_runs(paths: Sequence[Path]) -> list[Path]:
+    """The directories of runs among ``paths`` and below them, finished or not, each once, in the order given.
+
+    Raises:
+        OutputError: for every path that is not there or holds no run, all told at once.
+    """
+    found: dict[Path, None] = {}
+    problems = []
+    for path in paths:
+        if not path.is_dir():
+            problems.append(f"{path}: no such folder")
+            continue
+        runs = [path] if is_run(path) else sorted(recipe.parent for recipe in path.rglob(RECIPE))
+        if not runs:
+            problems.append(f"{path}: there is no run in it or below it (no {RECIPE})")
+        found |= dict.fromkeys(run.resolve() for run in runs)
+    if problems:
+        raise OutputError("\n".join(problems))
+    return list(found)

@@ -1,0 +1,70 @@
+"""Finished runs read back from disk, and what is no finished run."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from incrlearn import OutputError, Registry, run_recipe
+from incrlearn.engine.record import find_runs, is_finished, is_run, read_record
+from incrlearn.recipe import recipe_from_dict
+from incrlearn.testing import SyntheticData, tiny_recipe
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "one"
+    recipe = recipe_from_dict(tiny_recipe(auxiliary=None), Registry.of({"synthetic": SyntheticData}), "tiny")
+    run_recipe(recipe, out, device="cpu")
+    return out
+
+
+def test_a_record_tells_the_run(finished: Path) -> None:
+    record = read_record(finished)
+    assert is_finished(finished)
+    assert (record.name, record.seed, len(record.fingerprint)) == ("tiny", 1, 12)
+    tops = [row["top1"] for row in record.summary["tasks"]]
+    assert record.metric("average") == pytest.approx(sum(tops) / 3)
+    assert record.metric("no such number") is None
+    assert record.recipe["plugins"]["memory"]["total"] == 18
+    assert record.summary["kinds"]["memory"] == "memory"
+    assert len(record.summary["data"]) == 64
+
+
+def test_an_unfinished_run_is_refused_with_the_way_on(tmp_path: Path, finished: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text((finished / "recipe.yaml").read_text())
+    assert is_run(tmp_path)
+    assert not is_finished(tmp_path)
+    with pytest.raises(OutputError, match="--resume"):
+        read_record(tmp_path)
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"no recipe\.yaml"):
+        read_record(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [('{"format": 99}', "format 99"), ("[]", "format None"), ("{", "damaged"), ('{"metrics": {}}', "format None")],
+)
+def test_another_format_and_damage_are_told(tmp_path: Path, finished: Path, result: str, words: str) -> None:
+    (tmp_path / "recipe.yaml").write_text((finished / "recipe.yaml").read_text())
+    (tmp_path / "result.json").write_text(result)
+    with pytest.raises(OutputError, match=words):
+        read_record(tmp_path)
+
+
+def test_runs_are_found_below_a_folder_each_once(finished: Path) -> None:
+    assert find_runs([finished.parent, finished]) == [finished.resolve()]
+
+
+def test_all_wrong_folders_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(OutputError) as caught:
+        find_runs([tmp_path / "absent", tmp_path])
+    assert "no such folder" in str(caught.value)
+    assert "no run in it" in str(caught.value)
+
+
+def test_a_result_is_plain_json(finished: Path) -> None:
+    assert json.loads((finished / "result.json").read_text())["format"] == 1
