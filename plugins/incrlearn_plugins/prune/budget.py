@@ -32,14 +32,14 @@ class BudgetController:
     """The weight of the sparsity loss, steered batch by batch so that the share of open weights follows its target.
 
     The weight is exp(gain * error + sum), the error being log(share / target): in proportion to begin with, and a
-    running sum takes up what the proportion leaves. It begins at 1, and as long as the target is 1 falls with the
-    share: gates close from the first epoch on, ever more slowly. Nothing in it waits for the device.
+    running sum takes up what the proportion leaves. Before the descent it is 0: only the other losses move the gates.
+    Nothing in it waits for the device.
     """
 
     def __init__(self, keep: float, descent: tuple[float, float], counts: WeightCounts) -> None:
         """Steer along :func:`target_share`; ``counts`` lie on the device."""
         self._keep, self._descent, self._counts = keep, descent, counts
-        self.weight: Tensor = torch.ones((), device=counts.kernel.device)
+        self.weight: Tensor = torch.zeros((), device=counts.kernel.device)
         """lambda_s for the next batch, a scalar on the device."""
         self._sum: Tensor = torch.zeros((), device=counts.kernel.device)
         self._progress = 0.0
@@ -52,11 +52,12 @@ class BudgetController:
             logits: (G,), on the device.
             progress: how much of the masks' learning is over, in [0, 1].
         """
+        if progress < self._descent[0]:
+            return
         left = self._counts.left((logits > 0).to(self._counts.kernel))
         # Gates may all be closed for a while, and float32 may round what is left to nothing.
         share = (left / self._counts.parameters).clamp(min=_SMALLEST_SHARE)
         error = (share / target_share(self._keep, self._descent, progress)).log()
-        # What went before the descent is not to be made up for later.
         passed = max(0.0, progress - max(self._progress, self._descent[0]))
         self._progress = progress
         self._sum = (self._sum + _GAIN_OF_SUM * passed * error).clamp(-_LARGEST_SUM, _LARGEST_SUM)

@@ -16,7 +16,7 @@ class MaskOptions(Plugin.Config):
     """Share of the new extractor's parameters to end with; the weight of the sparsity loss is driven there."""
     descent: tuple[float, float] = (0.6, 0.95)
     """With ``keep``: between these shares of the masks' learning the target for the share of open weights falls from 1
-    to ``keep``; before, the weight of the sparsity loss is at most 1."""
+    to ``keep``; before, the sparsity loss has no weight."""
     sparsity: float | None = Field(None, ge=0)
     """lambda_s, the weight of the sparsity loss (Eq. 11), as in the paper, where it is tuned for each setting."""
     s_max: float = Field(100.0, gt=1)

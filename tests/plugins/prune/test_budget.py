@@ -127,9 +127,16 @@ def few_open(values: Tensor, count: int = 1) -> Tensor:
     return closed
 
 
-def test_weight_is_one_while_nothing_is_asked_for() -> None:
+def test_weight_is_zero_before_the_descent_and_begins_it_at_one() -> None:
     budget, everything = controller()
-    assert weights(budget, everything, [0.0, 0.1, 0.3, 0.4]) == [1, 1, 1, 1]
+    assert float(budget.weight) == 0
+    assert weights(budget, everything, [0.0, 0.1, 0.3, 0.39, 0.4]) == [0, 0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_weight_is_zero_before_the_descent_whatever_has_closed(count: int) -> None:
+    budget, everything = controller()
+    assert weights(budget, few_open(everything, count), [0.0, 0.2, 0.399]) == [0, 0, 0]
 
 
 def test_weight_rises_while_too_many_weights_are_open() -> None:
@@ -159,7 +166,7 @@ def test_weight_falls_while_too_few_weights_are_open() -> None:
 def test_what_closes_before_the_descent_is_not_made_up_for_later() -> None:
     budget, everything = controller()
     weights(budget, few_open(everything), [0.0, 0.1, 0.2, 0.3])
-    budget.steer(everything, 0.35)
+    budget.steer(everything, 0.4)
     assert float(budget.weight) == 1
 
 
@@ -171,7 +178,7 @@ def test_weight_stays_finite_with_every_gate_open_or_closed(keep: float, value: 
     progress = [0.0, 0.2, 0.2, 0.4, 0.6, 0.6, 0.9, 1.0, 1.0]
     seen = torch.tensor(weights(budget, value * everything, progress))
     assert seen.isfinite().all()
-    assert (seen > 0).all()
+    assert (seen[3:] > 0).all()
 
 
 def test_weight_stays_finite_on_a_large_backbone_with_every_gate_closed() -> None:
@@ -189,6 +196,7 @@ def test_weight_follows_the_error_within_its_limits(walk: list[Tensor], keep: fl
     budget, _ = controller(keep)
     for number, values in enumerate(walk):
         budget.steer(values, number / len(walk))
-        assert 0 < float(budget.weight) < float("inf")
+        assert 0 <= float(budget.weight) < float("inf")
+        assert (float(budget.weight) > 0) == (number / len(walk) >= DESCENT[0])
         assert budget.weight.shape == ()
         assert not budget.weight.requires_grad
