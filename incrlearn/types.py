@@ -112,7 +112,7 @@ class Phase:
     """The recipe key of the plug-in that asked for it."""
     epochs: int
     batch: int
-    """Images a step."""
+    """Images a step at most; an epoch is cut into batches as even as can be."""
     trains: Literal["network", "head"] = "network"
     """``head``: everything else is in eval mode and without gradients."""
     terms: frozenset[str] | None = None
@@ -201,7 +201,12 @@ class Network(nn.Module, ABC):
         return Output(floats, features, logits / temperature)
 
     def attach(self, key: str, module: nn.Module) -> None:
-        """Attach a module for training under the recipe key of its plug-in."""
+        """Attach a module for training under the recipe key of its plug-in.
+
+        Where features are removed in the middle of the task, a module that reads them must follow. A
+        ``torch.nn.Linear`` does by itself; any other needs ``in_features`` and ``narrow(kept)``, see
+        `incrlearn.network.Narrowable`. A module that reads no features is left alone.
+        """
         # Bare keys may not bear the names of ModuleDict's own methods, such as "update".
         self.attachments[f"for {key}"] = module
 

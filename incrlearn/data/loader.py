@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from itertools import pairwise
@@ -26,7 +27,7 @@ class Loader(Protocol):
 
         Args:
             samples: what to go through, each image once.
-            batch: images a batch; the last one may be smaller, see :func:`batches_in_epoch`.
+            batch: images a batch at most; sizes are as even as can be, see :func:`batches_in_epoch`.
             order: CPU generator for the order.
             augment: CPU generator for the augmentation.
 
@@ -45,7 +46,10 @@ class Loader(Protocol):
 
 
 def batches_in_epoch(samples: int, batch: int) -> int:
-    """How many batches an epoch of training over ``samples`` images has."""
+    """How many batches an epoch of training over ``samples`` images has: samples / batch, rounded up.
+
+    They differ by at most one image. Where batches of two would leave one image alone, one of them has three.
+    """
     return len(_training_bounds(samples, batch)) - 1
 
 
@@ -62,11 +66,16 @@ def _bounds(samples: int, batch: int) -> list[int]:
 
 
 def _training_bounds(samples: int, batch: int) -> list[int]:
-    bounds = _bounds(samples, batch)
-    # Batch norm has no variance over one image of 1x1 features and raises: leave such a rest out of this epoch.
-    if len(bounds) > 2 and batch > 1 and bounds[-1] - bounds[-2] == 1:
-        bounds.pop()
-    return bounds
+    """Ends of the batches, from 0 to ``samples``.
+
+    Even sizes, because a rest of a few images would take as large a step as a whole batch on statistics that mean
+    nothing: batch norm over two images gave gradients a hundred times the usual and undid epochs of training.
+    """
+    count = math.ceil(samples / batch)
+    if batch > 1:
+        # Batch norm has no variance over one image of 1x1 features and raises.
+        count = max(1, min(count, samples // 2))
+    return [samples * number // count for number in range(count + 1)] if samples else [0]
 
 
 def _column(values: tuple[float, ...], device: torch.device) -> Tensor:

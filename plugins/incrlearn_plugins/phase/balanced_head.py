@@ -19,7 +19,7 @@ class BalancedHead(Plugin):
     """Retrains the head alone, from a new draw, on as many samples of each class as the smallest has (DER, 3.4)."""
 
     kind = "phase"
-    needs = frozenset({"classification", "exemplars"})
+    needs = frozenset({"classification", "exemplars", "training"})
 
     class Config(Plugin.Config):
         """Options; the defaults are the paper's for CIFAR-100."""
@@ -33,7 +33,7 @@ class BalancedHead(Plugin):
         gamma: float = Field(0.1, gt=0, le=1)
         """Factor at each milestone."""
         batch: int = Field(128, ge=2)
-        """Images a step."""
+        """Images a step at most; an epoch is cut into batches as even as can be."""
         momentum: float = Field(0.9, ge=0, lt=1)
         """Momentum of SGD."""
         weight_decay: float = Field(5.0e-4, ge=0)

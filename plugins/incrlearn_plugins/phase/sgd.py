@@ -71,12 +71,13 @@ class Sgd(Plugin):
 
     kind = "phase"
     needs = frozenset({"classification"})
+    provides = frozenset({"training"})
 
     class Config(Schedule):
         """Options; those of the schedule are the paper's for CIFAR-100."""
 
         batch: int = Field(128, ge=2)
-        """Images a step."""
+        """Images a step at most; an epoch is cut into batches as even as can be."""
         momentum: float = Field(0.9, ge=0, lt=1)
         """Momentum of SGD."""
         weight_decay: float = Field(5.0e-4, ge=0)

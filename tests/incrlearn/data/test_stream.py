@@ -115,8 +115,8 @@ def test_each_visit_of_an_image_has_its_own_draw(paths: list[Path]) -> None:
     assert len(np.unique(images_of(epoch(loader(paths), same)).flatten(1).numpy(), axis=0)) == 8
 
 
-def test_last_single_training_image_is_dropped(paths: list[Path]) -> None:
-    assert [len(batch) for batch in epoch(loader(paths), numbered(9))] == [4, 4]
+def test_training_batches_are_of_even_size(paths: list[Path]) -> None:
+    assert [len(batch) for batch in epoch(loader(paths), numbered(9))] == [3, 3, 3]
 
 
 def test_without_resized_crop_files_are_cut_as_in_evaluation_and_padded(paths: list[Path]) -> None:
