@@ -1,0 +1,88 @@
+"""The command line as a whole: a mistake gives one message, exit code 2 and never a traceback; help comes at once."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("edit", "arguments", "message"),
+    [
+        (("expandable", "expandible"), (), "did you mean 'expandable'?"),
+        (("lr: 0.05", "lrr: 0.05"), (), "plugins.train.lrr: no such option; did you mean 'lr'?"),
+        (("epochs: 2", "epochs: two"), (), "plugins.train.epochs: must be a whole number of at least 1, not 'two'"),
+        (("lr: 0.05", "lr: -1"), (), "plugins.train.lr: must be a number above 0, not -1"),
+        (("  head: linear", "  head: linear\n  head: linear"), (), "'head' is written twice (first on line 7)"),
+        (("[1, 1, 1, 1]", "[1, 1"), (), "not valid YAML"),
+        (("name: resnet18", "name: resnet19"), (), "timm has no model named 'resnet19'"),
+        (("classes: 4", "classes: 11"), (), "11 classes asked for, but digits has 10"),
+        (("tasks: 2", "tasks: 3"), (), "do not split into 3 equal tasks"),
+        (("total: 8", "total: 3"), (), "too few exemplars"),
+        (("order: natural", "order: papr-1"), (), "no class order named 'papr-1'"),
+        (None, ("--set", "plugins.trian.lr=1"), "this recipe has no 'trian' below 'plugins'; did you mean 'train'?"),
+        (None, ("--set", "plugins.train.lr=0"), "--set plugins.train.lr=0: must be a number above 0, not 0"),
+        (None, ("--set", "data.use=cifar100", "--data", "nowhere"), "cifar100"),
+        (None, ("--device", "cuda:77"), "cuda:77"),
+        (None, ("--seed", "-1"), "--seed"),
+        (None, ("--frobnicate",), "No such option"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_wrong_input_gives_one_clear_message_and_exit_code_2(
+    incrlearn: Any,
+    folder: Path,
+    small: str,
+    command: str,
+    edit: tuple[str, str] | None,
+    arguments: tuple[str, ...],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Where a data set is missing it would be downloaded; a proxy that is not there makes that fail at once.
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    if edit is not None:
+        assert edit[0] in small
+        (folder / "small.yaml").write_text(small.replace(*edit))
+    outcome = incrlearn(command, "small.yaml", *arguments)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert "Traceback" not in outcome.err
+    assert not list(folder.rglob("result.json"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run", "der_digit"), "did you mean 'der_digits'?"),
+        (("run", "no/such/file.yaml"), "no such file"),
+        (("explain", "nothing"), "'incrlearn recipes' lists those that are shipped"),
+        (("plugins", "herdin"), "did you mean 'herding'?"),
+        (("rnu", "small.yaml"), "No such command"),
+        (("run",), "Missing argument"),
+        (("run", "small.yaml", "--resume"), "there is no unfinished run of this recipe and seed in runs/small"),
+    ],
+)
+def test_wrong_command_line_is_told(incrlearn: Any, arguments: tuple[str, ...], message: str) -> None:
+    outcome = incrlearn(*arguments)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+@pytest.mark.usefixtures("folder")
+def test_help_does_not_wait_for_torch() -> None:
+    code = (
+        "import sys\nfrom incrlearn.cli.main import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit as left:\n    assert not left.code, left.code\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
+    for arguments in (["--help"], ["run", "--help"], ["--version"], ["recipes"]):
+        command = [sys.executable, "-c", code, *arguments]
+        process = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60)
+        assert process.returncode == 0, process.stderr
+        assert process.stdout

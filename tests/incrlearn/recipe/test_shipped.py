@@ -1,0 +1,44 @@
+"""The recipes that come with the package: where they are found and what they say of themselves."""
+
+from pathlib import Path
+
+import pytest
+
+from incrlearn.errors import RecipeError
+from incrlearn.recipe import describe, find_recipe, load_recipe, shipped_ablations, shipped_recipes
+from incrlearn.recipe.shipped import recipe_name
+from incrlearn.registry import Registry
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize("path", shipped_recipes(), ids=recipe_name)
+def test_shipped_recipe_is_valid_and_says_what_it_is(path: Path) -> None:
+    recipe = load_recipe(path, Registry.discover())
+    assert find_recipe(recipe.name) == path
+    assert len(describe(path)) > 20
+
+
+def test_shipped_recipes_are_those_of_the_checkout() -> None:
+    assert {*shipped_recipes(), *shipped_ablations()} == set((ROOT / "recipes").rglob("*.yaml"))
+    assert not {*shipped_recipes()} & {*shipped_ablations()}
+
+
+def test_recipe_is_found_by_path_before_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_recipe("der_digits") == find_recipe("der_digits.yaml") == ROOT / "recipes" / "der_digits.yaml"
+    Path("der_digits.yaml").write_text("# mine\nseed: 1")
+    assert find_recipe("der_digits.yaml") == Path("der_digits.yaml")
+    assert recipe_name(Path("der_digits.yaml")) == "der_digits"
+    Path("der_digits").mkdir()
+    assert find_recipe("der_digits") == ROOT / "recipes" / "der_digits.yaml"
+    assert describe(Path("der_digits.yaml")) == "mine"
+
+
+def test_unknown_recipe_gets_a_suggestion(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"no shipped recipe of that name; did you mean 'der_digits'\?"):
+        find_recipe("der_digit")
+    with pytest.raises(RecipeError, match="'incrlearn recipes' lists"):
+        find_recipe("/no/such/thing.yaml")
+    with pytest.raises(RecipeError, match="a folder, not a recipe file"):
+        find_recipe(str(tmp_path))
