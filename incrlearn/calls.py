@@ -65,22 +65,23 @@ class Calls:
         return table
 
     @contextmanager
-    def _blame(self, hook: str, task: Task) -> Iterator[None]:
-        """Note on an error which plug-in was answering which hook; costs nothing where all goes well."""
+    def _blame(self, hook: str, task: Task | None = None) -> Iterator[None]:
+        """Note on an error which plug-in was answering which hook, in which task; costs nothing where all goes well."""
         try:
             yield
         except Exception as error:
             frames = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
             culprit = next((self._labels[id(owner)] for owner in frames if id(owner) in self._labels), None)
             who = f"'{culprit}' answered {hook}" if culprit else f"{hook} was called"
-            error.add_note(f"while {who}, {task}")
+            error.add_note(f"while {who}" if task is None else f"while {who}, {task}")
             raise
 
     # -- before a run
 
     def explain(self, backbone: Backbone, image_shape: tuple[int, int, int]) -> list[str]:
         """What the plug-ins will do with the backbone, in lines."""
-        answers: list[list[str]] = self._manager.hook.explain(backbone=backbone, image_shape=image_shape)
+        with self._blame("explain"):
+            answers: list[list[str]] = self._manager.hook.explain(backbone=backbone, image_shape=image_shape)
         return [line for answer in answers for line in answer]
 
     # -- growth

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from incrlearn.errors import OutputError, PluginError
 from incrlearn.hooks import MakeBackbone
-from incrlearn.network.heads import Narrowable, narrow_linear
+from incrlearn.network.heads import Narrowable, can_narrow, narrow_linear, obstacle_to_narrowing
 from incrlearn.network.pruning import replay
 from incrlearn.types import Backbone, Network, Removal
 
@@ -59,29 +59,48 @@ class BranchedNetwork(Network):
         return (*old, *(extractor(images) for extractor in self.extractors[self.frozen :]))
 
     def narrow_newest(self, kept: Tensor) -> None:
-        """Let the head, and whatever linear layer is attached to the newest features, read only those at ``kept``.
+        """Let the head and the attachments that read features read only those at ``kept`` of the newest extractor.
 
-        To be called right before the other features of the newest extractor are removed.
+        To be called right before its other features are removed. An attachment follows if it is `Narrowable` or a
+        ``torch.nn.Linear`` and its ``in_features`` is the width of the newest extractor or that of all; it gets
+        positions in the features that it reads. Other attachments are left as they are.
 
         Args:
             kept: positions (int64) in the newest extractor's features.
 
         Raises:
-            PluginError: the head cannot follow.
+            PluginError: somebody cannot follow, see :meth:`obstacles_to_narrowing`; nothing is changed then.
         """
-        newest = self.widths[-1]
+        newest, width = self.widths[-1], self.width
         if len(kept) == newest:
             return
-        old = self.width - newest
-        of_all = torch.cat([torch.arange(old), old + kept.cpu()])
-        if not isinstance(self.head, Narrowable):
-            raise PluginError(
-                f"features are removed but the head {type(self.head).__name__} cannot follow: give it narrow(kept)"
-            )
+        obstacles = self.obstacles_to_narrowing()
+        if obstacles or not isinstance(self.head, Narrowable):
+            raise PluginError("; ".join(obstacles))
+        of_all = torch.cat([torch.arange(width - newest), width - newest + kept.cpu()])
         self.head.narrow(of_all)
         for module in self.attachments.values():
-            if isinstance(module, nn.Linear) and module.in_features in (newest, self.width):
-                narrow_linear(module, kept if module.in_features == newest else of_all)
+            if can_narrow(module, (newest, width)):
+                positions = kept if module.in_features == newest else of_all
+                if isinstance(module, Narrowable):
+                    module.narrow(positions)
+                elif isinstance(module, nn.Linear):
+                    narrow_linear(module, positions)
+
+    def obstacles_to_narrowing(self) -> list[str]:
+        """Who reads features of the newest extractor and could not do with fewer, and what to give it; all of them.
+
+        An attachment of which nobody can tell whether it reads features, such as one that is called with more than
+        them, is not among these.
+        """
+        obstacles = []
+        if not isinstance(self.head, Narrowable):
+            obstacles.append(f"the head {type(self.head).__name__} cannot follow: give it narrow(kept)")
+        for key, module in self.attachments.items():
+            obstacle = obstacle_to_narrowing(module, (self.widths[-1], self.width))
+            if obstacle is not None:
+                obstacles.append(f"what is attached {key} ({type(module).__name__}) reads features: {obstacle}")
+        return obstacles
 
     def layout(self) -> dict[str, Any]:
         """Plain values: how many extractors there are, how many are frozen, and what was removed from each."""

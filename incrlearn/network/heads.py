@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Collection
+from itertools import chain
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
 from incrlearn.errors import PluginError
+from incrlearn.rng import isolated_rng
 from incrlearn.types import RunState
 
 
@@ -21,7 +25,10 @@ class Drawable(Protocol):
 
 @runtime_checkable
 class Narrowable(Protocol):
-    """A head that can do with fewer features."""
+    """A head, or a module attached to a network, that can do with fewer features.
+
+    An attached one tells by ``in_features`` which it reads: as many as the newest extractor has, or as all have.
+    """
 
     def narrow(self, kept: torch.Tensor) -> None:
         """Read only the features at ``kept``, int64 positions in the old ones."""
@@ -69,6 +76,46 @@ def narrow_linear(layer: nn.Linear, kept: torch.Tensor) -> None:
     layer.in_features = len(kept)
     weight = layer.weight
     layer.weight = nn.Parameter(weight.detach()[:, kept.to(weight.device)], requires_grad=weight.requires_grad)
+
+
+def can_narrow(module: nn.Module, widths: Collection[int]) -> bool:
+    """Whether an attached module reads features and can do with fewer: ``in_features`` is one of ``widths``."""
+    return isinstance(module, Narrowable | nn.Linear) and getattr(module, "in_features", None) in widths
+
+
+def obstacle_to_narrowing(module: nn.Module, widths: Collection[int]) -> str | None:
+    """What an attached module lacks in order to follow where features are removed; None where it can, or need not.
+
+    It need not where it reads no features. No module tells, so it is tried: a copy in eval mode that takes blank
+    features (2, d), d one of ``widths``, and none of d - 1, reads features.
+
+    Args:
+        module: is left as it was.
+        widths: of the newest extractor, and of all.
+    """
+    if can_narrow(module, widths):
+        return None
+    if isinstance(module, Narrowable) and not isinstance(getattr(module, "in_features", None), int):
+        return "it has narrow(kept), but does not tell which features it reads: give it in_features"
+    if any(_takes(module, width) and not _takes(module, width - 1) for width in widths):
+        return (
+            "it cannot follow: give it in_features and narrow(kept), which may do nothing where it reads something else"
+        )
+    return None
+
+
+@torch.no_grad()
+def _takes(module: nn.Module, width: int) -> bool:
+    """Whether a module answers to float32 features (2, width)."""
+    try:
+        trial = copy.deepcopy(module).eval()
+        first = next(chain(trial.parameters(), trial.buffers()), torch.zeros(()))
+        with isolated_rng(0):
+            trial(torch.zeros(2, width, device=first.device))
+    # Whatever a third party's module says of what is not meant for it.
+    except Exception:
+        return False
+    return True
 
 
 def redraw_heads(state: RunState, purpose: str) -> None:

@@ -9,18 +9,22 @@ with masks of 0 and 1 that makes no difference.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.utils.hooks import RemovableHandle
 
+from incrlearn.errors import PluginError
 from incrlearn.network.channels import OPEN, ChannelMap
 from incrlearn.types import Backbone
 
 
 class AppliedMask:
     """A mask over the gates of a backbone, in force until :meth:`remove`.
+
+    As long as it is, the backbone, and a network around it, cannot be copied: nobody could take the copy's mask off.
 
     Args:
         backbone: of the shapes that ``channels`` tells.
@@ -59,6 +63,17 @@ class AppliedMask:
             parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
         for handle in self._handles:
             handle.remove()
+
+    def __deepcopy__(self, memo: dict[int, object]) -> NoReturn:
+        """Refuse it, and with it copies of what is masked.
+
+        Raises:
+            PluginError: always.
+        """
+        raise PluginError(
+            "a network under a mask cannot be copied: copy it in 'expand', before there is a mask, or once 'prune' "
+            "has removed the channels"
+        )
 
     def _refresh(self, *_: object) -> None:
         mask = self._read()

@@ -21,7 +21,7 @@ _TOLERANCE = 1e-9
 def map_channels(backbone: Backbone, images: ImageShape) -> ChannelMap:
     """The gates of a backbone, each tried: with random gates closed, the masked and the pruned copy must agree.
 
-    A group whose removal changes the output, whatever the reason, is left without gates.
+    A group that cannot be removed exactly is left without gates, with the reason.
 
     Args:
         backbone: is left as it was.
@@ -38,23 +38,25 @@ def map_channels(backbone: Backbone, images: ImageShape) -> ChannelMap:
         raise PluginError(
             f"the channels of this backbone cannot be traced ({type(error).__name__}: {error}), so none can be removed"
         ) from error
-    if not channels.groups or is_exact(backbone, channels, _half_open(channels)):
+    if not channels.groups or why_inexact(backbone, channels, _half_open(channels)) is None:
         return channels
     for group, place in channels.slices():
         alone = torch.ones(channels.gates, dtype=torch.bool)
         alone[place] = _half_open(channels)[place]
-        if not is_exact(backbone, channels, alone):
-            refused[group.name] = "taking them out changes the output"
+        reason = why_inexact(backbone, channels, alone)
+        if reason is not None:
+            refused[group.name] = reason
     channels = map_groups(backbone, images, refused)
-    if channels.groups and not is_exact(backbone, channels, _half_open(channels)):
-        refused |= {group.name: "taking out several groups changes the output" for group in channels.groups}
+    together = why_inexact(backbone, channels, _half_open(channels)) if channels.groups else None
+    if together is not None:
+        refused |= {group.name: f"each group can go alone, but of several: {together}" for group in channels.groups}
         channels = map_groups(backbone, images, refused)
     return channels
 
 
 @torch.no_grad()
-def is_exact(backbone: Backbone, channels: ChannelMap, open_gates: Tensor) -> bool:
-    """Whether a copy with the closed channels removed gives what a masked one gives, on noise.
+def why_inexact(backbone: Backbone, channels: ChannelMap, open_gates: Tensor) -> str | None:
+    """Why a copy with the closed channels removed does not give what a masked one gives, on noise; None if it does.
 
     Both are tried in float64 and in eval mode, every number of their weights being shaken: fresh networks hold zeros
     that would hide a difference.
@@ -72,20 +74,30 @@ def is_exact(backbone: Backbone, channels: ChannelMap, open_gates: Tensor) -> bo
             tensor.add_(noise.abs() if name.endswith("running_var") else 0.1 * noise)
     pruned = copy.deepcopy(masked)
     noise = torch.randn(2, *channels.images, generator=generator, dtype=torch.float64)
+    kept = kept_features(channels, open_gates)
+    # Whatever a third party's model trips over, its channels stay.
+    try:
+        AppliedMask(masked, channels, lambda: open_gates.double())
+        wanted = masked(noise)
+    except Exception as error:
+        return f"masking them fails in float64 ({_in_a_line(error)})"
     try:
         remove_channels(pruned, channels, open_gates)
-        AppliedMask(masked, channels, lambda: open_gates.double())
-        kept = kept_features(channels, open_gates)
-        wanted, got = masked(noise), pruned(noise)
-    # Whatever a third party's model trips over, its channels stay.
-    except Exception:
-        return False
+        got = pruned(noise)
+    except Exception as error:
+        return f"taking them out fails ({_in_a_line(error)})"
     if got.shape != (len(noise), len(kept)):
-        return False
+        return f"taking them out gives an output of shape {tuple(got.shape)} instead of {(len(noise), len(kept))}"
+    if not bool(wanted.isfinite().all()):
+        return "the output is not finite for noise, so that nothing can be compared"
     gone = torch.ones(wanted.shape[1], dtype=torch.bool)
     gone[kept] = False
     agrees = (wanted[:, kept] - got).abs().max() <= _TOLERANCE * wanted.abs().max()
-    return bool(agrees) and not bool(wanted[:, gone].any())
+    return None if bool(agrees) and not bool(wanted[:, gone].any()) else "taking them out changes the output"
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def kept_features(channels: ChannelMap, open_gates: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from incrlearn.calls import Calls, check_implementations, hook_names
 from incrlearn.errors import PluginError
 from incrlearn.hooks import hookimpl
 from incrlearn.plugin import Plugin
-from incrlearn.types import Batch, LossTerm, Output, Phase, RunState, Task
+from incrlearn.types import Backbone, Batch, LossTerm, Output, Phase, RunState, Task
 
 TASK = Task(number=3, total=5, known=4, seen=6)
 
@@ -106,6 +106,18 @@ def test_error_says_who_answered_what_and_when() -> None:
     with pytest.raises(ZeroDivisionError) as caught:
         calls.phases(state_in())
     assert caught.value.__notes__ == ["while 'pruning' answered phases, task 3"]
+
+
+def test_error_before_there_is_a_task_says_who_answered_what() -> None:
+    class Breaks(Plugin):
+        @hookimpl
+        def explain(self) -> list[str]:
+            raise ZeroDivisionError("by zero")
+
+    calls = Calls([make(Tells, "fine"), make(Breaks, "pruning")])
+    with pytest.raises(ZeroDivisionError) as caught:
+        calls.explain(Backbone(torch.nn.Identity(), 1), (3, 32, 32))
+    assert caught.value.__notes__ == ["while 'pruning' answered explain"]
 
 
 def test_watchers_look_on_after_the_plugins() -> None:

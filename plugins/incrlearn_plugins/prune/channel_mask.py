@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from incrlearn import LossTerm, Network, Passes, Phase, Plugin, PluginError, RunState, hookimpl
-from incrlearn.network import OPEN, Backbone, BranchedNetwork, ChannelMap, ImageShape, Narrowable, map_channels
-from incrlearn_plugins.prune.learning import MaskLearning
+from incrlearn.network import Backbone, BranchedNetwork, ChannelMap, ImageShape, map_channels
+from incrlearn_plugins.prune.learning import Gates, MaskLearning
 from incrlearn_plugins.prune.options import MaskOptions
 
 Groups = list[dict[str, Any]]
@@ -37,6 +37,7 @@ class ChannelMask(Plugin):
         self._learning: MaskLearning | None = None
         self._dormant: dict[str, Tensor] | None = None
         self._phase: str | None = None
+        self._mapped: tuple[object, ChannelMap] | None = None
 
     @hookimpl
     def explain(self, backbone: Backbone, image_shape: ImageShape) -> list[str]:
@@ -60,15 +61,29 @@ class ChannelMask(Plugin):
         network = state.network
         if not isinstance(network, BranchedNetwork):
             raise PluginError(f"'{self.name}' prunes the extractors of a BranchedNetwork, not {type(network).__name__}")
+        others = [key.removeprefix("for ") for key, module in network.attachments.items() if isinstance(module, Gates)]
+        if others:
+            raise PluginError(
+                f"'{others[0]}' and '{self.name}' both put masks on the newest extractor: take one of these rows out"
+            )
         if network.backbones[-1].removed:
             raise PluginError(f"'{self.name}' prunes a new extractor each task, but this one was pruned before")
         channels = self._gates_of(network.backbones[-1], state.image_shape)
-        if bool((channels.features != OPEN).any()) and not isinstance(network.head, Narrowable):
-            raise PluginError(
-                f"'{self.name}' removes features, and the head {type(network.head).__name__} cannot follow: give it "
-                "narrow(kept)"
-            )
         self._learning = MaskLearning(self.name, self.config, network, channels, state)
+
+    @hookimpl(wrapper=True)
+    def phases(self, state: RunState) -> Generator[None, list[Phase], list[Phase]]:
+        """Before anything is trained: make sure that the masks will be learned, and that their removal can be followed.
+
+        Everybody's phases are known here, and everybody's attachments are there.
+        """
+        phases = yield
+        if self._learning is not None:
+            problems = self._phase_problems(phases, state)
+            problems += [f"it removes features, and {obstacle}" for obstacle in self._learning.obstacles()]
+            if problems:
+                raise PluginError("\n".join(f"'{self.name}': {problem}" for problem in problems))
+        return phases
 
     @hookimpl(wrapper=True)
     def param_groups(self, phase: Phase) -> Generator[None, Groups, Groups]:
@@ -123,7 +138,7 @@ class ChannelMask(Plugin):
 
     @hookimpl
     def task_end(self, state: RunState) -> None:
-        """Make sure that the masks were used."""
+        """Make sure that the masks were used, whatever has become of the phases since :meth:`phases` saw them."""
         if self._learning is not None:
             raise PluginError(f"'{self.name}': no phase trained the network in {state.task}, so nothing was pruned")
 
@@ -142,7 +157,26 @@ class ChannelMask(Plugin):
         """The masks, where the phase trains the network they are on."""
         return self._learning if state.phase is not None and state.phase.trains == "network" else None
 
+    def _phase_problems(self, phases: list[Phase], state: RunState) -> list[str]:
+        """Why the masks would not be learned as they should in these phases."""
+        phase = next((phase for phase in phases if phase.trains == "network" and phase.epochs > 0), None)
+        if phase is None:
+            return [f"no phase trains the network in {state.task}, so nothing would be pruned"]
+        if phase.terms is not None and not (phase.terms & self.provides):
+            return [
+                f"phase '{phase.name}' takes only the terms {sorted(phase.terms)}; add 'sparsity', or the masks learn "
+                "without their loss"
+            ]
+        return []
+
     def _gates_of(self, backbone: Backbone, image_shape: ImageShape) -> ChannelMap:
+        """The gates of a new extractor; mapping takes up to minutes, and those of a recipe all have the same."""
+        shapes = (image_shape, [(name, parameter.shape) for name, parameter in backbone.named_parameters()])
+        if self._mapped is None or self._mapped[0] != shapes:
+            self._mapped = (shapes, self._map(backbone, image_shape))
+        return self._mapped[1]
+
+    def _map(self, backbone: Backbone, image_shape: ImageShape) -> ChannelMap:
         try:
             channels = map_channels(backbone, image_shape)
         except PluginError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -71,13 +72,23 @@ class WeightCounts:
     parameters: int
     """Of the backbone with every gate open."""
 
+    @cached_property
+    def full(self) -> Tensor:
+        """(L,): weights of each row that are used with every gate open."""
+        return self.used(self.reads.new_ones(self.reads.shape[1]))
+
+    @cached_property
+    def full_pairs(self) -> Tensor:
+        """Scalar: weights that Eq. 10 counts with every gate open."""
+        return self.full[: self.pairs].sum()
+
     def used(self, mask: Tensor) -> Tensor:
         """(L,): weights of each row that a mask, (G,), uses."""
         return self.kernel * (self.reads @ mask + self.reads_always) * (self.makes @ mask + self.makes_always)
 
     def left(self, mask: Tensor) -> Tensor:
         """Parameters of the backbone that are left without the channels that a binary mask, (G,), closes."""
-        return self.parameters - (self.used(torch.ones_like(mask)) - self.used(mask)).sum()
+        return self.parameters - (self.full - self.used(mask)).sum()
 
     def to(self, device: torch.device, dtype: torch.dtype) -> WeightCounts:
         """The same elsewhere; float32 counts to 2^24 exactly, float64 to 2^53."""
@@ -129,8 +140,7 @@ def sparsity_loss(mask: Tensor, counts: WeightCounts) -> Tensor:
         mask: (G,), in [0, 1].
         counts: of the masked backbone.
     """
-    pairs = slice(counts.pairs)
-    return counts.used(mask)[pairs].sum() / counts.used(torch.ones_like(mask))[pairs].sum()
+    return counts.used(mask)[: counts.pairs].sum() / counts.full_pairs
 
 
 def open_gates(logits: Tensor, channels: ChannelMap) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from incrlearn import Passes, Phase, RunState
-from incrlearn.network import AppliedMask, BranchedNetwork, ChannelMap, kept_features, remove_channels
+from incrlearn.network import OPEN, AppliedMask, BranchedNetwork, ChannelMap, kept_features, remove_channels
 from incrlearn_plugins.prune.budget import BudgetController
 from incrlearn_plugins.prune.gates import (
     NetGradientGate,
@@ -63,6 +63,11 @@ class MaskLearning:
         if options.keep is not None:
             self._budget = BudgetController(options.keep, options.descent, on_device)
 
+    def obstacles(self) -> list[str]:
+        """Who reads the features of the extractor and could not do with fewer, if any of them has a gate."""
+        has_gates = bool((self._channels.features != OPEN).any())
+        return self._network.obstacles_to_narrowing() if has_gates else []
+
     def last_epoch(self, phase: Phase) -> int:
         """The epoch (from 1) of a phase after which the channels go."""
         return max(1, round(self._options.binarise_at * phase.epochs))
@@ -85,16 +90,16 @@ class MaskLearning:
             self._budget.steer(self.gates.logits, progress)
 
     def finish(self, state: RunState, passes: Passes) -> dict[str, Any]:
-        """Binarise the masks, remove the closed channels, re-estimate batch norm; the report on all that."""
+        """Binarise the masks, remove the closed channels, re-estimate batch norm if wanted; the report on all that."""
         backbone, channels = self._network.backbones[-1], self._channels
         logits = self.gates.logits.detach().cpu()
         kept = self._decide(logits)
         self.gates.scale = self._options.s_max
-        soft = passes.accuracy()
+        accuracies = {"top1_soft": passes.accuracy()}
         binary_mask = kept.to(self.gates.logits)
         self._mask.remove()
         self._mask = AppliedMask(backbone, channels, lambda: binary_mask)
-        binary = passes.accuracy()
+        accuracies["top1_binary"] = passes.accuracy()
         self._mask.remove()
         if self._options.regrow == "kept":
             self.dormant = {name: value.detach().cpu().clone() for name, value in backbone.state_dict().items()}
@@ -102,18 +107,17 @@ class MaskLearning:
         self._network.detach(self._key)
         self._network.narrow_newest(kept_features(channels, kept))
         remove_channels(backbone, channels, kept)
-        removed = passes.accuracy()
-        passes.settle_norms(backbone)
+        accuracies["top1_removed"] = passes.accuracy()
+        if self._options.settle:
+            passes.settle_norms(backbone)
+            accuracies["top1_settled"] = passes.accuracy()
         parameters = sum(parameter.numel() for parameter in backbone.parameters())
         return {
             "epoch": state.epoch + 1,
             "parameters_before": channels.parameters,
             "parameters_after": parameters,
             "kept": parameters / channels.parameters,
-            "top1_soft": soft,
-            "top1_binary": binary,
-            "top1_removed": removed,
-            "top1_settled": passes.accuracy(),
+            **accuracies,
             "kept_above_zero": self._share(open_gates(logits, channels)),
             "undecided": float((logits.abs() < 3 / self._options.s_max).float().mean()),
             "sparsity_weight": float(self._weight()),

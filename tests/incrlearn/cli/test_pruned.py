@@ -53,6 +53,15 @@ def test_tables_have_a_line_a_task_and_a_line_a_layer() -> None:
     ]
 
 
+def test_tables_and_lines_leave_out_an_accuracy_that_was_not_taken() -> None:
+    unsettled = report()
+    del unsettled["top1_settled"]
+    rows = [{"task": 1, "pruned": [unsettled]}, {"task": 2, "pruned": [report()]}]
+    assert [line[-1] for line in shown(pruning_table(rows))] == ["settled", "-", "41.50"]
+    assert shown(pruning_table(rows[:1]))[0][-1] == "removed"
+    assert pruned_line(unsettled).endswith("soft 40.00, binary 39.25, removed 39.25")
+
+
 def test_reports_of_third_parties_need_none_of_the_keys() -> None:
     rows = [{"task": 1, "pruned": [{"what": "heads"}]}, {"task": 2}]
     assert shown(pruning_table(rows)) == [["task", "epoch", "kept", "parameters"], ["1", "-", "-", "-"]]

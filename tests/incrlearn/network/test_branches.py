@@ -82,6 +82,19 @@ def prune_newest(network: BranchedNetwork, closed: list[int]) -> Tensor:
     return kept
 
 
+class NarrowStack(nn.Module):
+    """Reads features through more than a layer, and takes note of what it is left of them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.in_features = width
+        self.layers = nn.Sequential(nn.Linear(width, 2), nn.Linear(2, 3))
+        self.kept: list[int] | None = None
+
+    def narrow(self, kept: Tensor) -> None:
+        self.kept = kept.tolist()
+
+
 def three_branches() -> BranchedNetwork:
     network = BranchedNetwork([small_backbone(3), small_backbone(2), small_backbone(4)], frozen=2)
     network.head = LinearHead(9, 4, bias=True, generator=torch.Generator().manual_seed(0))
@@ -108,14 +121,32 @@ def test_head_and_attached_layers_read_the_kept_features_only() -> None:
     network.attach("newest", nn.Linear(4, 3))
     network.attach("all", nn.Linear(9, 3))
     network.attach("other", nn.Linear(6, 3))
-    network.attach("stack", nn.Sequential(nn.Linear(4, 3)))
+    network.attach("stack of newest", NarrowStack(4))
+    network.attach("stack of all", NarrowStack(9))
+    network.attach("stack of other", NarrowStack(5))
     before = copy.deepcopy(network)
     network.narrow_newest(torch.tensor([1, 2, 3]))
     assert torch.equal(network.head.weight, before.head.weight[:, [0, 1, 2, 3, 4, 6, 7, 8]])
     assert torch.equal(network.attached("newest").weight, before.attached("newest").weight[:, 1:])
     assert torch.equal(network.attached("all").weight, before.attached("all").weight[:, [0, 1, 2, 3, 4, 6, 7, 8]])
-    for key, layer in (("other", network.attached("other")), ("stack", network.attached("stack")[0])):
-        assert layer.weight.shape == (3, 6 if key == "other" else 4)
+    assert network.attached("other").weight.shape == (3, 6)
+    kept = {key: network.attached(f"stack of {key}").kept for key in ("newest", "all", "other")}
+    assert kept == {"newest": [1, 2, 3], "all": [0, 1, 2, 3, 4, 6, 7, 8], "other": None}
+
+
+def test_attachments_that_cannot_follow_are_named_and_nothing_is_narrowed() -> None:
+    network = three_branches()
+    network.attach("first", nn.Linear(4, 3))
+    network.attach("stack", nn.Sequential(nn.Linear(4, 3)))
+    network.attach("norm", nn.BatchNorm1d(9))
+    before = copy.deepcopy(network)
+    with pytest.raises(PluginError) as caught:
+        network.narrow_newest(torch.tensor([1, 2, 3]))
+    first, second = str(caught.value).split("; ")
+    assert first.startswith("what is attached for stack (Sequential) reads features: it cannot follow: give it in_fea")
+    assert second.startswith("what is attached for norm (BatchNorm1d) reads features: it cannot follow")
+    assert [module.weight.shape for module in (network.head, network.attached("first"))] == [(4, 9), (3, 4)]
+    assert all(torch.equal(value, before.state_dict()[name]) for name, value in network.state_dict().items())
 
 
 def test_head_that_cannot_follow_is_named() -> None:

@@ -1,6 +1,7 @@
 """Heads are drawn as the authors draw them, each from its own generator."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 
 from incrlearn.errors import PluginError
 from incrlearn.network import BranchedNetwork, LinearHead, Narrowable, redraw_heads
-from incrlearn.network.heads import narrow_linear
+from incrlearn.network.heads import narrow_linear, obstacle_to_narrowing
 from incrlearn.types import Backbone, RunState, Task
 
 
@@ -76,6 +77,84 @@ def test_narrowing_keeps_a_frozen_layer_frozen() -> None:
 def test_head_that_can_be_narrowed_is_known_by_its_method() -> None:
     assert isinstance(head(2, 2), Narrowable)
     assert not isinstance(nn.Linear(2, 2), Narrowable)
+
+
+class Cosine(nn.Module):
+    """A cosine head, which knows nothing of narrowing."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3, width))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return nn.functional.normalize(features) @ nn.functional.normalize(self.weight).T
+
+
+class NarrowCosine(Cosine):
+    """One that can be narrowed, but does not tell what it reads."""
+
+    def narrow(self, kept: torch.Tensor) -> None:
+        self.weight = nn.Parameter(self.weight[:, kept])
+
+
+class Pairs(nn.Module):
+    """Reads features beside something else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+
+    def forward(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return self.layer(features)[labels]
+
+
+class State(nn.Module):
+    """No more than a place for a parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = nn.Parameter(torch.zeros(4))
+
+
+@pytest.mark.parametrize("width", [4, 9])
+@pytest.mark.parametrize("make", [lambda d: nn.Sequential(nn.Linear(d, 2), nn.ReLU()), Cosine, nn.BatchNorm1d])
+def test_attached_module_that_takes_features_of_one_width_alone_reads_them(width: int, make: Any) -> None:
+    assert "give it in_features and narrow(kept)" in (obstacle_to_narrowing(make(width), (4, 9)) or "")
+
+
+def test_module_that_can_be_narrowed_must_tell_what_it_reads() -> None:
+    assert "does not tell which features it reads" in (obstacle_to_narrowing(NarrowCosine(4), (4, 9)) or "")
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        head(4, 2),
+        head(9, 2),
+        nn.Linear(9, 2),
+        nn.Linear(6, 2),
+        Cosine(5),
+        State(),
+        Pairs(),
+        nn.ReLU(),
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()),
+        nn.Embedding(4, 9),
+    ],
+    ids=lambda module: type(module).__name__,
+)
+def test_module_that_follows_or_reads_something_else_or_does_not_tell_is_no_obstacle(module: nn.Module) -> None:
+    assert obstacle_to_narrowing(module, (4, 9)) is None
+
+
+def test_trying_a_module_leaves_it_and_the_global_generator_as_they_were() -> None:
+    module = nn.Sequential(nn.BatchNorm1d(4), nn.Dropout(), nn.Linear(4, 2)).train()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    torch.manual_seed(4)
+    expected = torch.get_rng_state()
+    assert obstacle_to_narrowing(module, (4, 9)) is not None
+    assert torch.equal(torch.get_rng_state(), expected)
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    assert all(part.training for part in module.modules())
 
 
 def state_with(network: BranchedNetwork) -> RunState:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from incrlearn.network import AppliedMask, ChannelMap, build_backbone, map_channels
+from incrlearn.errors import PluginError
+from incrlearn.network import AppliedMask, BranchedNetwork, ChannelMap, build_backbone, map_channels
 from incrlearn.recipe import BackboneOptions
 from incrlearn.types import Backbone
 
@@ -196,6 +197,24 @@ def test_removed_mask_leaves_the_backbone_as_it_was(resnet: tuple[Backbone, Chan
     assert [type(m) for m in backbone.modules()] == [type(m) for m in before.modules()]
     with torch.no_grad():
         assert torch.equal(backbone(images()), before(images()))
+
+
+def test_copy_of_a_masked_network_is_refused_and_of_one_without_its_mask_is_not(
+    resnet: tuple[Backbone, ChannelMap],
+) -> None:
+    network = BranchedNetwork([copy.deepcopy(resnet[0])])
+    gates = soft_mask(resnet[1].gates).requires_grad_()
+    mask = AppliedMask(network.backbones[0], resnet[1], lambda: 1 * gates)
+    for _ in range(2):
+        for masked in (network, network.backbones[0], network.backbones[0].model.layer1):
+            with pytest.raises(
+                PluginError, match=r"a network under a mask cannot be copied: .* once 'prune' has remov"
+            ):
+                copy.deepcopy(masked)
+        network.extract(images())
+    mask.remove()
+    with torch.no_grad():
+        assert torch.equal(copy.deepcopy(network).extract(images())[0], network.extract(images())[0])
 
 
 def test_attention_head_is_masked_whole_by_its_gate() -> None:

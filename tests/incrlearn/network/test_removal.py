@@ -1,16 +1,13 @@
-"""Around the removal of channels: what is tried before it, what it leaves behind, and what it refuses."""
+"""Around the removal of channels: what it leaves behind, and what it refuses."""
 
 import copy
-import dataclasses
 from collections.abc import Callable
 
 import pytest
 import torch
-from timm.layers import StdConv2d
 from torch import Tensor, nn
-from torch.nn import functional
 
-from incrlearn.errors import OutputError, PluginError
+from incrlearn.errors import OutputError
 from incrlearn.network import (
     AppliedMask,
     ChannelMap,
@@ -20,7 +17,7 @@ from incrlearn.network import (
     map_channels,
     remove_channels,
 )
-from incrlearn.network.pruning import is_exact, replay
+from incrlearn.network.pruning import replay
 from incrlearn.recipe import BackboneOptions
 from incrlearn.types import Backbone, Removal
 
@@ -39,100 +36,6 @@ def channels() -> ChannelMap:
 
 def every_other(channels: ChannelMap) -> Tensor:
     return torch.arange(channels.gates) % 2 == 0
-
-
-def one_step(step: nn.Module, last: type[nn.Conv2d] = nn.Conv2d) -> Backbone:
-    layers = [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), step, last(8, 6, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    return Backbone(nn.Sequential(*layers), 6)
-
-
-class Step(nn.Module):
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, maps: Tensor) -> Tensor:
-        return self.function(maps)
-
-
-class SilentMix(nn.Module):
-    """Mixes channels, but by nothing as long as its scale is as drawn."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.zeros(()))
-
-    def forward(self, maps: Tensor) -> Tensor:
-        return maps + self.scale * maps.mean(1, keepdim=True)
-
-
-MIXING: dict[str, Callable[[], Backbone]] = {
-    "softmax": lambda: one_step(nn.Softmax(dim=1)),
-    "normalisation": lambda: one_step(Step(lambda maps: functional.normalize(maps, dim=1))),
-    "centering": lambda: one_step(Step(lambda maps: maps - maps.mean(1, keepdim=True))),
-    "gating by the largest": lambda: one_step(Step(lambda maps: maps * maps.amax(1, keepdim=True))),
-    "local response norm": lambda: one_step(nn.LocalResponseNorm(3)),
-    "shuffle": lambda: one_step(nn.ChannelShuffle(2)),
-    "flip": lambda: one_step(Step(lambda maps: maps.flip(1))),
-    "halves": lambda: one_step(Step(lambda maps: torch.cat([maps[:, :4] * maps[:, 4:], maps[:, 4:]], dim=1))),
-    "scaled by zero": lambda: one_step(SilentMix()),
-    "standardised weights": lambda: one_step(nn.ReLU(), last=StdConv2d),
-}
-
-
-@pytest.mark.parametrize("kind", MIXING)
-def test_step_that_mixes_channels_is_found_by_trial_and_keeps_them(kind: str) -> None:
-    backbone = MIXING[kind]()
-    mapped = map_channels(backbone, IMAGES)
-    assert [(left.name, left.reason) for left in mapped.ungated] == [("model.0", "taking them out changes the output")]
-    # The features behind it are another group.
-    assert [group.name for group in mapped.groups] == ["model.3"]
-    assert is_exact(backbone, mapped, every_other(mapped))
-
-
-def test_step_that_treats_each_channel_alone_is_gated() -> None:
-    for step in (nn.ReLU(), nn.InstanceNorm2d(8, affine=True), nn.MaxPool2d(2), Step(lambda maps: maps.sin() + 1)):
-        mapped = map_channels(one_step(step), IMAGES)
-        assert [group.name for group in mapped.groups] == ["model.0", "model.3"]
-        assert mapped.ungated == ()
-
-
-def test_features_flattened_by_pixels_do_not_stop_the_mapping() -> None:
-    backbone = Backbone(nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 4, 3), nn.Flatten()), 4 * 36)
-    mapped = map_channels(backbone, IMAGES)
-    assert "model.0" in [group.name for group in mapped.groups]
-    assert is_exact(backbone, mapped, every_other(mapped))
-
-
-class HalfResidual(nn.Module):
-    """A residual block over one half of a layer's channels, as CSP networks have it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.block = nn.Conv2d(3, 8, 3), nn.Conv2d(4, 4, 1)
-        self.behind, self.last = nn.Conv2d(4, 4, 1), nn.Conv2d(8, 5, 1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        left, right = self.first(images).split(4, 1)
-        right = right + self.block(right)
-        return self.last(torch.cat([left, self.behind(right)], 1)).mean((2, 3))
-
-
-def test_backbone_that_cannot_be_traced_is_a_clear_error() -> None:
-    with pytest.raises(PluginError, match="the channels of this backbone cannot be traced"):
-        map_channels(Backbone(HalfResidual(), 5), IMAGES)
-
-
-def test_trial_fails_for_a_map_that_names_the_wrong_channels(channels: ChannelMap) -> None:
-    backbone = resnet()
-    assert is_exact(backbone, channels, every_other(channels))
-    for at, layer in enumerate(channels.layers):
-        if layer.inputs is not None and layer.name != "model.conv1":
-            wrong = dataclasses.replace(layer, inputs=layer.inputs.roll(1))
-            layers = (*channels.layers[:at], wrong, *channels.layers[at + 1 :])
-            assert not is_exact(backbone, dataclasses.replace(channels, layers=layers), every_other(channels))
-    shifted = dataclasses.replace(channels, features=channels.features.roll(1))
-    assert not is_exact(backbone, shifted, every_other(channels))
 
 
 def test_mapping_leaves_the_backbone_and_the_global_generator_as_they_were() -> None:

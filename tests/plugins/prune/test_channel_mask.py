@@ -10,20 +10,17 @@ from torch.nn.utils import parametrize
 
 from incrlearn import (
     Output,
-    PluginError,
     Registry,
     Result,
     RunState,
-    Task,
     hookimpl,
     load_network,
     run_recipe,
 )
-from incrlearn.network import BranchedNetwork, LinearHead, build_backbone
-from incrlearn.recipe import BackboneOptions, recipe_from_dict
+from incrlearn.network import BranchedNetwork
+from incrlearn.recipe import recipe_from_dict
 from incrlearn.testing import SyntheticData, tiny_recipe
 from incrlearn.types import Network
-from incrlearn_plugins.prune.channel_mask import ChannelMask
 
 REGISTRY = Registry.of({"synthetic": SyntheticData})
 TRAIN = {"use": "sgd", "lr": 0.05, "batch": 16, "epochs": 5, "milestones": [2, 4], "warmup": 1}
@@ -248,43 +245,3 @@ def test_network_built_from_the_checkpoint_gives_the_same_outputs(pruned: tuple[
             logits = built(result, task)(images).logits
         # Weights lie otherwise in memory during training, so that convolutions sum in another order.
         torch.testing.assert_close(logits, watcher.outputs[task], rtol=1e-5, atol=2e-6)
-
-
-class Other(Network):
-    """A network of somebody else's making."""
-
-    widths = (3,)
-
-    def extract(self, images: Tensor) -> tuple[Tensor, ...]:
-        return (images.mean(dim=(2, 3)),)
-
-    def layout(self) -> dict[str, Any]:
-        return {}
-
-
-def test_another_kind_of_network_is_refused() -> None:
-    plugin = ChannelMask("pruning", ChannelMask.Config(keep=0.5))
-    state = RunState(1, torch.device("cpu"), Task(1, 1, 0, 2), (3, 8, 8), current=Other())
-    with pytest.raises(PluginError, match="'pruning' prunes the extractors of a BranchedNetwork, not Other"):
-        plugin.prepare(state)
-
-
-def test_masks_that_no_phase_has_trained_are_an_error() -> None:
-    plugin = ChannelMask("pruning", ChannelMask.Config(keep=0.5))
-    options = BackboneOptions(name="resnet18", stem="cifar", options={"layers": [1] * 4, "channels": [4] * 4})
-    network = BranchedNetwork([build_backbone(options, 3, seed=1)])
-    network.head = LinearHead(4, 2, bias=False, generator=torch.Generator().manual_seed(0))
-    state = RunState(1, torch.device("cpu"), Task(1, 1, 0, 2), (3, 8, 8), current=network)
-    plugin.prepare(state)
-    with pytest.raises(PluginError, match="'pruning': no phase trained the network in task 1, so nothing was pruned"):
-        plugin.task_end(state)
-
-
-def test_network_whose_head_cannot_follow_is_refused_before_it_trains() -> None:
-    plugin = ChannelMask("pruning", ChannelMask.Config(keep=0.5))
-    options = BackboneOptions(name="resnet18", stem="cifar", options={"layers": [1] * 4, "channels": [4] * 4})
-    network = BranchedNetwork([build_backbone(options, 3, seed=1)])
-    network.head = torch.nn.Linear(4, 2)
-    state = RunState(1, torch.device("cpu"), Task(1, 1, 0, 2), (3, 8, 8), current=network)
-    with pytest.raises(PluginError, match=r"the head Linear cannot follow: give it narrow\(kept\)"):
-        plugin.prepare(state)

@@ -143,6 +143,16 @@ def test_norms_are_settled_once_for_the_newest_extractor_alone() -> None:
     assert passes.settled == [network.backbones[-1]]
 
 
+def test_norms_can_be_left_alone_and_the_report_then_tells_of_no_accuracy_behind_them() -> None:
+    made, state, network = learning(sparsity=1.0, settle=False)
+    with_logits(made)
+    passes = Watched(network)
+    report = made.finish(state, passes)
+    assert passes.settled == []
+    assert len(passes.parts) == 3
+    assert [name for name in report if name.startswith("top1")] == ["top1_soft", "top1_binary", "top1_removed"]
+
+
 def test_all_closed_leaves_one_gate_a_group() -> None:
     made, state, network = learning(sparsity=1.0)
     with torch.no_grad():

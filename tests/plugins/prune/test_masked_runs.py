@@ -1,6 +1,7 @@
 """Runs with channel masks as recipes may want them: the paper's way, budgets, long ones, and none."""
 
 import math
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.nn.utils import parametrize
 
 from incrlearn import Batch, Registry, Result, RunState, hookimpl, load_network, run_recipe
+from incrlearn.network import BranchedNetwork
 from incrlearn.recipe import recipe_from_dict
 from incrlearn.testing import SyntheticData, tiny_recipe
 
@@ -64,6 +66,38 @@ def test_masks_can_be_made_binary_at_the_end_as_in_the_paper_or_earlier(
     assert {report["sparsity_weight"] for report in found} == {1.0}
     modules = load_network(result.run_dir, registry=REGISTRY).modules()
     assert not any(parametrize.is_parametrized(module) for module in modules)
+
+
+class Statistics:
+    """Takes note of how far the running means of the last norm are from those of the batches before the removal."""
+
+    def __init__(self) -> None:
+        self.before: list[Tensor] = []
+        self.after: list[Tensor] = []
+
+    @hookimpl(wrapper=True)
+    def prune(self, state: RunState) -> Generator[None, list[dict[str, Any]], list[dict[str, Any]]]:
+        assert isinstance(state.network, BranchedNetwork)
+        backbone = state.network.backbones[-1]
+        before = backbone.model.layer4[0].bn2.running_mean.clone()
+        reports = yield
+        if reports:
+            self.before.append(before)
+            self.after.append(backbone.model.layer4[0].bn2.running_mean.clone())
+        return reports
+
+
+@pytest.mark.parametrize("settle", [True, False])
+def test_norms_are_settled_after_the_removal_or_left_as_in_the_paper(tmp_path: Path, settle: bool) -> None:
+    values = recipe({"sparsity": 1.0, "binarise_at": 1, "settle": settle})
+    values["data"] |= {"tasks": 2}
+    watcher = Statistics()
+    found = reports(run(tmp_path / "run", values, watcher))
+    assert ["top1_settled" in report for report in found] == [settle, settle]
+    assert len(watcher.after) == 2
+    for before, after in zip(watcher.before, watcher.after, strict=True):
+        # What is kept of the running means is a part of those before, unless they were estimated anew.
+        assert bool(torch.isin(after, before).all()) != settle
 
 
 @pytest.mark.parametrize("keep", [0.5, 0.2, 0.1])

@@ -29,6 +29,7 @@ def test_exactly_one_of_budget_and_weight_is_wanted(options: dict[str, Any]) -> 
         {"keep": 0.001},
         {"keep": 0.999, "descent": [0, 1]},
         {"keep": 0.1, "start": [-6, 6]},
+        {"sparsity": 1, "settle": False},
     ],
 )
 def test_options_within_their_ranges_are_taken(options: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """DER's sparsity loss (Eq. 10) and the count of what is left, against weights counted by hand and by removal."""
 
 import copy
+import dataclasses
 from collections.abc import Callable
 from functools import cache
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from incrlearn.network import OPEN, ChannelMap, build_backbone, map_channels, remove_channels
 from incrlearn.recipe import BackboneOptions
 from incrlearn.types import Backbone
-from incrlearn_plugins.prune.gates import count_weights, kept_channels, open_gates, sparsity_loss
+from incrlearn_plugins.prune.gates import WeightCounts, count_weights, kept_channels, open_gates, sparsity_loss
 
 BACKBONES: dict[str, BackboneOptions] = {
     "resnet": BackboneOptions(
@@ -175,6 +176,39 @@ def test_with_every_gate_open_everything_is_left(name: str) -> None:
     everything = torch.ones(channels.gates, dtype=torch.float64)
     left = count_weights(channels).left(everything).item()
     assert left == channels.parameters == sum(parameter.numel() for parameter in backbone.parameters())
+
+
+class Counted(WeightCounts):
+    """Takes note of how often the weights under a mask are counted."""
+
+    times = 0
+
+    def used(self, mask: Tensor) -> Tensor:
+        object.__setattr__(self, "times", self.times + 1)
+        return super().used(mask)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_weights_with_every_gate_open_are_counted_once_and_to_the_same_bits(name: str, dtype: torch.dtype) -> None:
+    _, channels = mapped(name)
+    plainly = count_weights(channels).to(torch.device("cpu"), dtype)
+    counts = Counted(**{field.name: getattr(plainly, field.name) for field in dataclasses.fields(plainly)})
+    pairs = slice(counts.pairs)
+    for seed in range(3):
+        mask = random_mask(channels.gates, seed).to(dtype)
+        everything = plainly.used(torch.ones_like(mask))
+        left = plainly.parameters - (everything - plainly.used(mask)).sum()
+        assert torch.equal(counts.left(mask), left)
+        assert torch.equal(sparsity_loss(mask, counts), plainly.used(mask)[pairs].sum() / everything[pairs].sum())
+    assert counts.times == 3 * 2 + 1
+
+
+def test_counts_elsewhere_are_those_of_that_precision() -> None:
+    counts = count_weights(mapped("resnet")[1])
+    assert counts.full_pairs.dtype == torch.float64
+    elsewhere = counts.to(torch.device("cpu"), torch.float32)
+    assert elsewhere.full.dtype == elsewhere.full_pairs.dtype == torch.float32
 
 
 def test_kept_channels_counts_those_without_a_gate_too() -> None:
