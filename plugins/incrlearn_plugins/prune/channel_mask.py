@@ -23,7 +23,7 @@ class ChannelMask(Plugin):
     """
 
     kind = "prune"
-    needs = frozenset({"parts"})
+    needs = frozenset({"parts", "training"})
     provides = frozenset({"sparsity"})
 
     class Config(MaskOptions):
