@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from incrlearn.cli.consoles import say
 from incrlearn.cli.pruned import pruned_line
+from incrlearn.cli.words import duration
 from incrlearn.hooks import Row, hookimpl
 from incrlearn.types import RunState
 
@@ -134,10 +135,3 @@ def task_line(row: Row) -> str:
     """A finished task in a line."""
     accuracy = f"top-1 {row['top1']:.2f} %, top-5 {row['top5']:.2f} %"
     return f"task {row['task']}/{row['tasks']}: {row['classes']} classes, {accuracy}, {duration(row['seconds'])}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: ``"8 s"``, ``"3 min"``, ``"2.5 h"``."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"

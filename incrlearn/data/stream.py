@@ -6,19 +6,21 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
-from torchvision import transforms
 
 from incrlearn.data.files import open_image
 from incrlearn.data.sources import Augment
 from incrlearn.errors import DataError
 from incrlearn.rng import isolated_rng
+
+if TYPE_CHECKING:
+    from torchvision.transforms import Compose
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,10 @@ class ImageReader(Dataset[Tensor | Unreadable]):
             return np.asarray(self._training(image))
 
 
-def training_transform(augment: Augment, size: int) -> transforms.Compose:
+def training_transform(augment: Augment, size: int) -> Compose:
     """From an image of any size to an augmented one of ``size`` x ``size``."""
+    from torchvision import transforms  # takes seconds to load
+
     steps: list[Any] = [*_evaluation_steps(size)]
     if augment.resized_crop is not None:
         steps = [transforms.RandomResizedCrop(size, scale=augment.resized_crop)]
@@ -94,10 +98,14 @@ def training_transform(augment: Augment, size: int) -> transforms.Compose:
     return transforms.Compose(steps)
 
 
-def evaluation_transform(size: int) -> transforms.Compose:
+def evaluation_transform(size: int) -> Compose:
     """The shorter side to size * 256 / 224, then the centre."""
+    from torchvision import transforms
+
     return transforms.Compose(_evaluation_steps(size))
 
 
 def _evaluation_steps(size: int) -> list[Any]:
+    from torchvision import transforms
+
     return [transforms.Resize(size * 256 // 224), transforms.CenterCrop(size)]

@@ -10,9 +10,11 @@ from typing import Any
 
 import yaml
 
-from incrlearn.engine.result import FORMAT
-from incrlearn.engine.rundir import RECIPE, RESULT
+from incrlearn.engine.rundir import RECIPE, RESULT, RESULT_FORMAT
 from incrlearn.errors import OutputError
+
+RUNS = "runs.json"
+"""In a folder that stands for runs which lie elsewhere, such as that of an ablation's table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,9 +74,9 @@ def read_record(run_dir: Path) -> RunRecord:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise OutputError(f"{run_dir}: damaged, cannot be read ({type(error).__name__}: {error})") from error
     found = summary.get("format") if isinstance(summary, dict) else None
-    if found != FORMAT or not isinstance(recipe, dict):
+    if found != RESULT_FORMAT or not isinstance(recipe, dict):
         raise OutputError(
-            f"{run_dir / RESULT}: format {found!r}, but this version of incrlearn reads format {FORMAT}; "
+            f"{run_dir / RESULT}: format {found!r}, but this version of incrlearn reads format {RESULT_FORMAT}; "
             "run it again, or read it with the version that wrote it"
         )
     return RunRecord(run_dir, summary, recipe)
@@ -82,6 +84,8 @@ def read_record(run_dir: Path) -> RunRecord:
 
 def find_runs(paths: Sequence[Path]) -> list[Path]:
     """The directories of runs among ``paths`` and below them, finished or not, each once, in the order given.
+
+    A folder with a ``runs.json`` stands for the runs that are listed there.
 
     Raises:
         OutputError: for every path that is not there or holds no run, all told at once.
@@ -92,10 +96,22 @@ def find_runs(paths: Sequence[Path]) -> list[Path]:
         if not path.is_dir():
             problems.append(f"{path}: no such folder")
             continue
-        runs = [path] if is_run(path) else sorted(recipe.parent for recipe in path.rglob(RECIPE))
+        runs = _runs_of(path)
         if not runs:
             problems.append(f"{path}: there is no run in it or below it (no {RECIPE})")
         found |= dict.fromkeys(run.resolve() for run in runs)
     if problems:
         raise OutputError("\n".join(problems))
     return list(found)
+
+
+def _runs_of(path: Path) -> list[Path]:
+    if is_run(path):
+        return [path]
+    if not (path / RUNS).is_file():
+        return sorted(recipe.parent for recipe in path.rglob(RECIPE))
+    try:
+        listed = json.loads((path / RUNS).read_text(encoding="utf-8"))["runs"]
+        return [path / place for place in listed if is_run(path / place)]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OutputError(f"{path / RUNS}: damaged, cannot be read ({type(error).__name__}: {error})") from error

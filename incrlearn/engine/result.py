@@ -9,18 +9,16 @@ from typing import Any
 
 from incrlearn.data import data_digest
 from incrlearn.engine.plan import Plan
+from incrlearn.engine.rundir import RESULT_FORMAT
 from incrlearn.engine.runtime import Runtime
 from incrlearn.metrics import average, backward_transfer, forgetting
-
-FORMAT = 1
-"""Of ``result.json``; another number where a reader of this one would misunderstand it."""
 
 
 def summarise(plan: Plan, runtime: Runtime, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """What ``result.json`` holds, from the rows of kind "task"."""
     recipe = plan.recipe
     return {
-        "format": FORMAT,
+        "format": RESULT_FORMAT,
         "recipe": recipe.name,
         "fingerprint": recipe.fingerprint,
         "seed": recipe.seed,

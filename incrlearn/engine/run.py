@@ -29,7 +29,7 @@ from incrlearn.engine.evaluate import extract_features, logit_accuracy, score_sa
 from incrlearn.engine.phase import run_phase
 from incrlearn.engine.plan import Plan, make_plan
 from incrlearn.engine.result import summarise
-from incrlearn.engine.rundir import open_run_dir, write_result
+from incrlearn.engine.rundir import hold_run_dir, open_run_dir, write_result
 from incrlearn.engine.runtime import Runtime, resolve_device
 from incrlearn.errors import OutputError, PluginError, TrainingError
 from incrlearn.hooks import MakeBackbone
@@ -86,6 +86,13 @@ def run_recipe(
     resolve_device(device)
     plan = make_plan(recipe, data)
     open_run_dir(out, recipe, resume)
+    with hold_run_dir(out):
+        return _run_plan(plan, out, device, resume, watchers)
+
+
+def _run_plan(plan: Plan, out: Path, device: str, resume: bool, watchers: Sequence[object]) -> Result:
+    """Train in a directory that is this run's alone."""
+    recipe = plan.recipe
     done = newest_checkpoint(out) if resume else 0
     checkpoint = read_checkpoint(out, done) if done else None
     # A run goes on in the precision it was begun in, wherever it is resumed.

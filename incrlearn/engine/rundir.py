@@ -5,14 +5,21 @@ from __future__ import annotations
 import difflib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from incrlearn.errors import OutputError
 from incrlearn.recipe import Recipe
 
 RECIPE = "recipe.yaml"
 RESULT = "result.json"
+_LOCK = ".lock"
+RESULT_FORMAT = 1
+"""Of ``result.json``; another number where a reader of this one would misunderstand it."""
 
 
 def open_run_dir(path: Path, recipe: Recipe, resume: bool) -> None:
@@ -32,6 +39,30 @@ def open_run_dir(path: Path, recipe: Recipe, resume: bool) -> None:
         write_atomically(path / RECIPE, recipe.to_yaml())
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror}); name another with --out") from error
+
+
+@contextmanager
+def hold_run_dir(path: Path) -> Iterator[None]:
+    """Keep a second process from training in the same directory; let go of it however this one ends.
+
+    On a file system without locks nobody is kept out.
+
+    Raises:
+        OutputError: another process is at work there, or nothing can be written.
+    """
+    lock = FileLock(path / _LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise OutputError(f"{path}: another process is training this run; wait for it, or stop it first") from error
+    except NotImplementedError:
+        pass
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror}); name another with --out") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_result(path: Path, result: dict[str, Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import timm
 import torch
 
 from incrlearn.errors import DataError, Problem, RecipeError, did_you_mean
@@ -29,6 +28,8 @@ def build_backbone(options: BackboneOptions, channels: int, seed: int) -> Backbo
         RecipeError: timm has no such model, it does not take these options, or it has no stem to replace.
         DataError: pretrained weights cannot be had.
     """
+    import timm  # takes seconds to load
+
     # timm reads "tag" weights as name.tag; the model is the part before it.
     if not timm.is_model(options.name):
         known = timm.list_models()

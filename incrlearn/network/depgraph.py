@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-import torch_pruning as tp
 from torch import nn
 
 from incrlearn.types import Backbone
+
+if TYPE_CHECKING:
+    import torch_pruning as tp
 
 ImageShape = tuple[int, int, int]
 """(C, H, W) of the images a backbone reads."""
@@ -97,6 +99,8 @@ def take_out(backbone: Backbone, images: ImageShape, channels: Mapping[str, Sequ
 
 
 def _trace(backbone: Backbone, images: ImageShape) -> tp.DependencyGraph:
+    import torch_pruning as tp  # takes seconds to load
+
     modes = {module: module.training for module in backbone.modules()}
     trainable = {parameter: parameter.requires_grad for parameter in backbone.parameters()}
     first = next(backbone.parameters())
@@ -116,8 +120,10 @@ def _trace(backbone: Backbone, images: ImageShape) -> tp.DependencyGraph:
 
 
 def _role(dependency: tp.dependency.Dependency) -> Literal["reads", "makes", "output", "passes"]:
+    from torch_pruning import ops
+
     target = dependency.target
-    if target.type == tp.ops.OPTYPE.OUTPUT:
+    if target.type == ops.OPTYPE.OUTPUT:
         return "output"
     if not isinstance(target.module, nn.Parameter) and next(target.module.parameters(), None) is None:
         return "passes"

@@ -13,7 +13,7 @@ from incrlearn.recipe.fit import check_fit
 from incrlearn.recipe.model import DataChoice, PluginChoice, Recipe
 from incrlearn.recipe.nodes import Node, Place, Problems, from_plain, places_of
 from incrlearn.recipe.options import BackboneOptions, Expected, RunOptions, ScenarioOptions
-from incrlearn.recipe.overrides import ROOT_KEYS, apply_overrides
+from incrlearn.recipe.overrides import ROOT_KEYS, Edit, apply_edits, read_overrides
 from incrlearn.recipe.shipped import recipe_name
 from incrlearn.recipe.tree import read_tree, write_out_shorthand
 from incrlearn.recipe.validate import ModelT, validate
@@ -34,12 +34,27 @@ def load_recipe(path: Path, registry: Registry, overrides: Sequence[str] = (), s
         RecipeError: with everything that is wrong, each problem with its line.
     """
     problems = Problems(str(path), path)
+    if seed is not None:
+        overrides = (*overrides, f"seed={seed}")
+    return load_edited(path, registry, read_overrides(overrides, problems), problems)
+
+
+def load_edited(path: Path, registry: Registry, edits: Sequence[Edit], problems: Problems) -> Recipe:
+    """Read, merge, edit and validate a recipe file.
+
+    Args:
+        path: the file.
+        registry: the plug-ins there are.
+        edits: changes, in this order.
+        problems: takes what is wrong; may hold problems already.
+
+    Raises:
+        RecipeError: with all of ``problems``.
+    """
     root = read_tree(path, problems)
     if root is None:
         raise problems.error()
-    if seed is not None:
-        overrides = (*overrides, f"seed={seed}")
-    root = apply_overrides(root, overrides, registry, path.parent, problems)
+    root = apply_edits(root, edits, registry, path.parent, problems)
     return _build(root, recipe_name(path), path, _Reading(registry, path.parent, problems))
 
 

@@ -1,4 +1,4 @@
-"""``--set path=value``: dotted paths into a recipe, which must be there already."""
+"""Edits of a recipe: dotted paths into it, which must be there already, as in ``--set path=value``."""
 
 from __future__ import annotations
 
@@ -18,29 +18,49 @@ from incrlearn.registry import Registry
 ROOT_KEYS = ("seed", "data", "backbone", "plugins", "precision", "eval_batch", "expected")
 
 
-def apply_overrides(root: Node, overrides: Sequence[str], registry: Registry, base: Path, problems: Problems) -> Node:
-    """The tree with each override in its place, one after the other.
+@dataclass(frozen=True)
+class Edit:
+    """One change of a recipe."""
 
-    ``null`` takes out a row of ``plugins``. A path that is neither written nor a known option is a problem.
+    path: str
+    """Dotted, such as ``plugins.train.lr``."""
+    value: Node
+    """What to put there; ``null`` takes a row of ``plugins`` out."""
+    place: Place
+    """Where the edit was written."""
+
+
+def read_overrides(overrides: Sequence[str], problems: Problems) -> list[Edit]:
+    """Texts ``path=value`` as after ``--set``; values are YAML. What cannot be read is a problem."""
+    edits = []
+    for override in overrides:
+        place = Place(override=override)
+        path, equals, text = override.partition("=")
+        if not equals or not all(path.strip().split(".")):
+            problems.add(place, "must be path=value, such as plugins.train.lr=0.05 or plugins.auxiliary=null")
+            continue
+        value = read_yaml(text, place, problems)
+        if value is not None:
+            edits.append(Edit(path.strip(), value, place))
+    return edits
+
+
+def apply_edits(root: Node, edits: Sequence[Edit], registry: Registry, base: Path, problems: Problems) -> Node:
+    """The tree with each edit in its place, one after the other.
+
+    A path that is neither written nor a known option is a problem.
 
     Args:
         root: the recipe.
-        overrides: texts ``path=value``; values are YAML.
+        edits: what to change.
         registry: for the options that a plug-in knows.
         base: the folder that ``./file.py:Class`` is meant from.
         problems: takes what is wrong.
     """
-    for override in overrides:
-        place = Place(override=override)
-        path, equals, text = override.partition("=")
-        keys = path.strip().split(".")
-        if not equals or not all(keys):
-            problems.add(place, "must be path=value, such as plugins.train.lr=0.05 or plugins.auxiliary=null")
-            continue
-        value = read_yaml(text, place, problems)
-        if value is None or not _is_known(root, keys, registry, base, place, problems):
-            continue
-        root = write_out_shorthand(_assign(root, keys, value))
+    for edit in edits:
+        keys = edit.path.split(".")
+        if _is_known(root, keys, registry, base, edit.place, problems):
+            root = write_out_shorthand(_assign(root, keys, edit.value))
     return root
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 
 from incrlearn.errors import Problem, RecipeError, did_you_mean
 
 _SUFFIX = ".yaml"
+_ABLATIONS = "ablations"
+"""The folder of ablation files, which are no recipes themselves."""
 
 
 def shipped_folder() -> Path | None:
@@ -23,8 +26,17 @@ def shipped_folder() -> Path | None:
 
 def shipped_recipes() -> tuple[Path, ...]:
     """Every shipped recipe, sorted by name."""
+    return tuple(path for path in _shipped_files() if path.parent.name != _ABLATIONS)
+
+
+def shipped_ablations() -> tuple[Path, ...]:
+    """Every shipped ablation file, sorted by name."""
+    return tuple(path for path in _shipped_files() if path.parent.name == _ABLATIONS)
+
+
+def _shipped_files() -> list[Path]:
     folder = shipped_folder()
-    return tuple(sorted(folder.rglob(f"*{_SUFFIX}"))) if folder is not None else ()
+    return sorted(folder.rglob(f"*{_SUFFIX}")) if folder is not None else []
 
 
 def recipe_name(path: Path) -> str:
@@ -42,14 +54,28 @@ def find_recipe(text: str) -> Path:
     Raises:
         RecipeError: neither is there.
     """
+    return find_shipped(text, shipped_recipes(), "recipe")
+
+
+def find_shipped(text: str, shipped: Sequence[Path], noun: str) -> Path:
+    """The file that ``text`` means: an existing path, else the one of ``shipped`` with that name.
+
+    Args:
+        text: a path or a name.
+        shipped: what a name may mean.
+        noun: what it is called in an error, such as ``recipe``.
+
+    Raises:
+        RecipeError: neither is there.
+    """
     path = Path(text).expanduser()
     if path.is_file():
         return path
-    known = {recipe_name(recipe): recipe for recipe in shipped_recipes()}
+    known = {recipe_name(file): file for file in shipped}
     name = Path(text).as_posix().removesuffix(_SUFFIX)
     if name in known:
         return known[name]
-    what = "a folder, not a recipe file" if path.is_dir() else "no such file, and no shipped recipe of that name"
+    what = f"a folder, not a {noun} file" if path.is_dir() else f"no such file, and no shipped {noun} of that name"
     close = did_you_mean(name, known)
     hint = close if "did you mean" in close else "; 'incrlearn recipes' lists those that are shipped"
     raise RecipeError(text, [Problem(what + hint)])

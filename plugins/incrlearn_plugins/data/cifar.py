@@ -12,8 +12,6 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 from pydantic import Field
-from torchvision.datasets import CIFAR10, CIFAR100
-from torchvision.datasets.utils import check_integrity
 
 from incrlearn import DataError, Plugin
 from incrlearn.data import (
@@ -37,8 +35,8 @@ _TIMEOUT = 20.0
 class Cifar(DataPlugin):
     """What the two CIFAR data sets share."""
 
-    archive: ClassVar[Any]
-    """torchvision's class: knows names and checksums of the official files."""
+    official: ClassVar[str]
+    """Name of torchvision's class, which knows names and checksums of the official files."""
     export: ClassVar[str]
     """Folder of an image-folder export, and name of the data set."""
     mean: ClassVar[tuple[float, float, float]]
@@ -57,6 +55,13 @@ class Cifar(DataPlugin):
         """Train on the first n images of each class only, in the data set's order; all if left out."""
 
     config: Config
+
+    @property
+    def archive(self) -> Any:  # noqa: ANN401 (torchvision has no types)
+        """Torchvision's class; the library takes seconds to load, and who only reads a recipe need not wait."""
+        from torchvision import datasets
+
+        return getattr(datasets, self.official)
 
     def open(self, root: Path) -> Source:
         """Read the official files, an image-folder export, or the official archive from its site.
@@ -112,7 +117,7 @@ class Cifar(DataPlugin):
 class Cifar100(Cifar):
     """CIFAR-100: 100 classes of 500 training and 100 test images, 32x32."""
 
-    archive = CIFAR100
+    official = "CIFAR100"
     export = "cifar100"
     mean = (0.5071, 0.4867, 0.4408)
     std = (0.2675, 0.2565, 0.2761)
@@ -121,7 +126,7 @@ class Cifar100(Cifar):
 class Cifar10(Cifar):
     """CIFAR-10: 10 classes of 5,000 training and 1,000 test images, 32x32."""
 
-    archive = CIFAR10
+    official = "CIFAR10"
     export = "cifar10"
     mean = (0.4914, 0.4822, 0.4465)
     std = (0.2023, 0.1994, 0.2010)
@@ -153,6 +158,8 @@ def read_official(root: Path, dataset: Any) -> tuple[Split, Split]:  # noqa: ANN
     Raises:
         DataError: files are missing or their MD5 is not the official one.
     """
+    from torchvision.datasets.utils import check_integrity
+
     folder, archive = root / dataset.base_folder, root / dataset.filename
     intact = all(check_integrity(folder / name, md5) for name, md5 in [*dataset.train_list, *dataset.test_list])
     if not intact and not archive.is_file():

@@ -1,0 +1,131 @@
+"""The runs of a grid, handed to an executor: what is done is kept, what was interrupted or lost goes on."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from incrlearn.ablation.executors.base import Executor, Handle
+from incrlearn.ablation.grid import Cell
+from incrlearn.ablation.job import Job, Outcome
+from incrlearn.engine.checkpoint import newest_checkpoint
+from incrlearn.engine.record import RunRecord, is_finished, is_run, read_record
+from incrlearn.errors import OutputError
+
+TIMES_LOST = 3
+"""A run whose worker was lost so often is given up."""
+_SECONDS_BETWEEN_LOOKS = 0.2
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a run of the grid."""
+
+    kind: Literal["started", "done", "failed", "lost"]
+    """``lost``: its worker died, and the run is taken up again."""
+    cell: Cell
+    message: str = ""
+
+
+def run_dir_of(pool: Path, cell: Cell) -> Path:
+    """Where a run lies: below ``pool``, named by its fingerprint."""
+    return pool / cell.recipe.fingerprint
+
+
+def finished_records(pool: Path, cells: Sequence[Cell]) -> dict[tuple[str, int], RunRecord]:
+    """The finished runs among ``cells``, by variant and seed.
+
+    Raises:
+        OutputError: for all that cannot be used: damaged, of another version's format, of another recipe.
+    """
+    records, problems = {}, []
+    for cell in cells:
+        run_dir = run_dir_of(pool, cell)
+        if not is_finished(run_dir):
+            continue
+        try:
+            record = read_record(run_dir)
+        except OutputError as error:
+            problems.append(f"{error} (nothing was changed; move the folder away, or name another pool with --out)")
+            continue
+        if record.fingerprint != cell.recipe.fingerprint:
+            problems.append(f"{run_dir}: holds the run of recipe {record.fingerprint}; move it away")
+            continue
+        records[cell.key] = record
+    if problems:
+        raise OutputError("\n".join(problems))
+    return records
+
+
+def state_of(pool: Path, cell: Cell) -> str:
+    """``done``, ``interrupted`` or ``not run``."""
+    run_dir = run_dir_of(pool, cell)
+    return "done" if is_finished(run_dir) else "interrupted" if is_run(run_dir) else "not run"
+
+
+def tasks_done(pool: Path, cell: Cell) -> int:
+    """How many tasks of a run are finished."""
+    return newest_checkpoint(run_dir_of(pool, cell))
+
+
+def make_job(pool: Path, cell: Cell, data: Path | None) -> Job:
+    """A cell in plain values; its device is the executor's to choose."""
+    return Job(
+        run_dir=str(run_dir_of(pool, cell).resolve()),
+        name=cell.recipe.name,
+        recipe=cell.recipe.resolved(),
+        fingerprint=cell.recipe.fingerprint,
+        data=str(data.resolve()) if data is not None else None,
+        device="auto",
+    )
+
+
+def run_cells(cells: Sequence[Cell], pool: Path, data: Path | None, executor: Executor) -> Iterator[Event]:
+    """Train what is not finished, one event at a time; stops all workers when the caller stops listening.
+
+    Args:
+        cells: in the order in which they are begun.
+        pool: where the run directories lie.
+        data: where data sets lie.
+        executor: is closed at the end.
+    """
+    waiting = deque(cells)
+    free = deque(range(executor.slots))
+    at_work: dict[int, tuple[Cell, Handle]] = {}
+    losses: Counter[tuple[str, int]] = Counter()
+    try:
+        while waiting or at_work:
+            while waiting and free:
+                cell, slot = waiting.popleft(), free.popleft()
+                yield Event("started", cell)
+                at_work[slot] = (cell, executor.submit(make_job(pool, cell, data), slot))
+            for slot, (cell, handle) in list(at_work.items()):
+                if not handle.is_done():
+                    continue
+                del at_work[slot]
+                free.append(slot)
+                event = _ended(cell, handle, losses)
+                if event.kind == "lost":
+                    waiting.appendleft(cell)
+                yield event
+            if at_work:
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
+    finally:
+        executor.close()
+
+
+def _ended(cell: Cell, handle: Handle, losses: Counter[tuple[str, int]]) -> Event:
+    try:
+        outcome = handle.outcome()
+    # Engines tell of a dead worker each in their own way; a job itself raises nothing.
+    except Exception as error:
+        losses[cell.key] += 1
+        what = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        if losses[cell.key] < TIMES_LOST:
+            return Event("lost", cell, what)
+        outcome = Outcome(f"its worker was lost {TIMES_LOST} times, as where memory runs out ({what})")
+    return Event("failed", cell, outcome.error) if outcome.error is not None else Event("done", cell)

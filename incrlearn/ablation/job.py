@@ -1,0 +1,133 @@
+"""One run of an ablation, told in plain values, so that any process on any machine can train it."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from incrlearn.errors import IncrlearnError, OutputError, PluginError
+
+if TYPE_CHECKING:
+    from incrlearn.recipe import Recipe
+    from incrlearn.registry import Registry
+
+TRACEBACK = "traceback.txt"
+"""Below the run directory: where an error came from that is no user's mistake."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train and where; holds nothing but plain values."""
+
+    run_dir: str
+    """Absolute, on a disk that every worker sees."""
+    name: str
+    """What the recipe is called."""
+    recipe: dict[str, Any]
+    """Resolved."""
+    fingerprint: str
+    data: str | None
+    """Where data sets lie; None: INCRLEARN_DATA, then ./data."""
+    device: str
+    """As on the command line."""
+    threads: int | None = None
+    """CPU threads; None: torch's own choice."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended."""
+
+    error: str | None = None
+    """What went wrong; None: nothing."""
+
+
+def train(job: Job) -> Outcome:
+    """Train a job's run, or go on with it from its last finished task; a finished one is left as it is.
+
+    Raises nothing but what stops the whole process, such as an interrupt.
+    """
+    try:
+        _train(job)
+    except IncrlearnError as error:
+        return Outcome(_with_notes(error))
+    except Exception as error:
+        # A plug-in's own mistake: its author needs the way there, the table only a line.
+        where = _keep_traceback(Path(job.run_dir))
+        return Outcome(f"{type(error).__name__}: {_with_notes(error)}{where}")
+    return Outcome()
+
+
+def _train(job: Job) -> None:
+    import torch
+
+    from incrlearn.engine.record import is_finished, is_run
+    from incrlearn.engine.run import run_recipe
+    from incrlearn.registry import Registry
+
+    if job.threads is not None:
+        torch.set_num_threads(job.threads)
+    run_dir = Path(job.run_dir)
+    if is_finished(run_dir):
+        return
+    resume = is_run(run_dir)
+    recipe = read_job_recipe(job, Registry.discover())
+    run_recipe(
+        _as_begun(recipe, run_dir) if resume else recipe,
+        run_dir,
+        data=Path(job.data) if job.data is not None else None,
+        device=job.device,
+        resume=resume,
+    )
+
+
+def read_job_recipe(job: Job, registry: Registry) -> Recipe:
+    """The job's recipe as a worker has to see it.
+
+    Raises:
+        RecipeError: it is not valid here, for want of a plug-in for example.
+        PluginError: the plug-ins installed here make another recipe of it.
+    """
+    from incrlearn.recipe import recipe_from_dict
+
+    recipe = recipe_from_dict(job.recipe, registry, job.name)
+    if recipe.fingerprint != job.fingerprint:
+        raise PluginError(
+            f"the recipe is {recipe.fingerprint} here and {job.fingerprint} where the ablation was begun: "
+            "install the same plug-ins in both places"
+        )
+    return recipe
+
+
+def _as_begun(recipe: Recipe, run_dir: Path) -> Recipe:
+    """The recipe as an interrupted run has it: it goes on with its own loggers.
+
+    Raises:
+        OutputError: the directory holds another recipe's run.
+    """
+    from incrlearn.engine.rundir import RECIPE
+    from incrlearn.recipe import load_recipe
+    from incrlearn.registry import Registry
+
+    begun = load_recipe(run_dir / RECIPE, Registry.discover())
+    if begun.fingerprint != recipe.fingerprint:
+        raise OutputError(
+            f"{run_dir}: holds an unfinished run of another recipe ({begun.fingerprint}), perhaps of another version; "
+            "move it away"
+        )
+    return replace(begun, name=recipe.name)
+
+
+def _with_notes(error: Exception) -> str:
+    return "; ".join([str(error), *getattr(error, "__notes__", [])])
+
+
+def _keep_traceback(run_dir: Path) -> str:
+    path = run_dir / TRACEBACK
+    try:
+        path.write_text(traceback.format_exc(), encoding="utf-8")
+    except OSError:
+        return ""
+    return f" (where: {path})"

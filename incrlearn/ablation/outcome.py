@@ -1,0 +1,98 @@
+"""From finished runs to the table, and from finished runs to how long the others will take."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+
+from incrlearn.ablation.execution import run_dir_of, state_of
+from incrlearn.ablation.grid import Cell, Grid
+from incrlearn.ablation.table import (
+    DEFAULT_COLUMNS,
+    DONE,
+    AblationTable,
+    Column,
+    Row,
+    build_table,
+    find_column,
+)
+from incrlearn.engine.record import RUNS, RunRecord
+from incrlearn.engine.rundir import write_atomically
+
+Key = tuple[str, int]
+"""Variant and seed."""
+
+
+def tabulate(
+    grid: Grid, cells: Sequence[Cell], records: Mapping[Key, RunRecord], failures: Mapping[Key, str], pool: Path
+) -> AblationTable:
+    """The table of a grid as far as it is trained.
+
+    Args:
+        grid: what was asked for.
+        cells: all of its runs.
+        records: the finished ones.
+        failures: what went wrong with others just now.
+        pool: where the run directories lie.
+    """
+    rows = []
+    for variant in grid.variants:
+        own = [cell for cell in cells if cell.variant == variant.name]
+        states = {
+            cell.seed: f"failed: {failures[cell.key]}" if cell.key in failures else state_of(pool, cell) for cell in own
+        }
+        done = {cell.seed: records[cell.key] for cell in own if cell.key in records}
+        values = {
+            column.metric: {
+                seed: value for seed, record in done.items() if (value := record.metric(column.metric)) is not None
+            }
+            for column in columns_of(grid)
+        }
+        rows.append(Row(variant.name, variant.edits, values, states | dict.fromkeys(done, DONE)))
+    return build_table(grid.title, grid.base, grid.seeds, columns_of(grid), rows, _notes(grid, list(records.values())))
+
+
+def columns_of(grid: Grid) -> list[Column]:
+    """The columns that the table shows."""
+    found = [find_column(name) for name in grid.columns or DEFAULT_COLUMNS]
+    return [column for column in found if column is not None]
+
+
+def write_runs(cells: Sequence[Cell], pool: Path, folder: Path) -> None:
+    """Note beside the table which runs it is made of, so that they can be reported on and compared."""
+    places = [os.path.relpath(run_dir_of(pool, cell), folder) for cell in cells]
+    write_atomically(folder / RUNS, json.dumps({"runs": places}, indent=2) + "\n")
+
+
+def expected_seconds(cell: Cell, records: Mapping[Key, RunRecord]) -> float | None:
+    """How long a run takes: as its variant with other seeds, else as all that are done; None: nobody knows."""
+    known = {key: seconds for key, record in records.items() if (seconds := record.metric("seconds")) is not None}
+    same = [seconds for (variant, _), seconds in known.items() if variant == cell.variant]
+    if same:
+        return fmean(same)
+    return fmean(known.values()) if known else None
+
+
+def _notes(grid: Grid, records: Sequence[RunRecord]) -> list[str]:
+    """What makes the rows less comparable than they look."""
+    notes = []
+    if len(grid.seeds) == 1:
+        notes.append("One seed tells no spread: give more, such as --seeds 1,2,3.")
+    aspects = {
+        "precision": {str(record.summary["precision"]) for record in records},
+        "hardware": {str(record.summary["hardware"]["name"]) for record in records},
+        "CPU threads": {str(record.summary["hardware"]["threads"]) for record in records if _is_on_cpu(record)},
+        "versions of incrlearn": {str(record.summary["versions"]["incrlearn"]) for record in records},
+        "versions of torch": {str(record.summary["versions"]["torch"]) for record in records},
+    }
+    for what, found in aspects.items():
+        if len(found) > 1:
+            notes.append(f"The runs differ in {what}: {', '.join(sorted(found))}.")
+    return notes
+
+
+def _is_on_cpu(record: RunRecord) -> bool:
+    return str(record.summary["hardware"]["device"]) == "cpu"

@@ -1,0 +1,210 @@
+"""``incrlearn ablate``: from a recipe to the table of a paper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from incrlearn.cli.consoles import output_console, say
+from incrlearn.cli.options import DataOption, DeviceOption, SetOption
+from incrlearn.cli.run import INTERRUPTED, RUNS
+from incrlearn.cli.words import duration
+from incrlearn.errors import Problem, RecipeError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from incrlearn.ablation.executors.base import Executor
+    from incrlearn.ablation.grid import Cell, Grid
+    from incrlearn.engine.record import RunRecord
+
+    Records = Mapping[tuple[str, int], RunRecord]
+
+POOL = RUNS / "ablate"
+"""Where the runs of all ablations go by default, each once, whoever asked for it."""
+
+
+def ablate(
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE", help="An ablation file, or a recipe, from which one plug-in is left out at a time."
+        ),
+    ],
+    overrides: SetOption = None,
+    seeds: Annotated[str, typer.Option(metavar="1,2,3", help="Seeds, instead of those of the file.")] = "",
+    only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Train only this variant; repeatable.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Runs side by side; by default one, and on an engine all it has room for.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what there is to train and what is done; train nothing.")
+    ] = False,
+    data: DataOption = None,
+    device: DeviceOption = "auto",
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where runs and tables go.")] = POOL,
+    on: Annotated[str, typer.Option(metavar="ENGINE", help="here, ray, ray://host:port or slurm.")] = "here",
+    resources: Annotated[
+        list[str] | None,
+        typer.Option("--resource", metavar="NAME=VALUE", help="What a run asks an engine for, such as num_gpus=1."),
+    ] = None,
+) -> None:
+    """Train a recipe and variants of it with several seeds; write and print the table."""
+    from incrlearn.ablation.engines import check_engine
+    from incrlearn.ablation.execution import finished_records
+    from incrlearn.ablation.file import read_grid
+    from incrlearn.ablation.grid import select
+    from incrlearn.registry import Registry
+
+    asked = read_resources(resources or [])
+    check_engine(on, asked)
+    grid = read_grid(recipe, overrides or (), read_seeds(seeds), Registry.discover())
+    cells = grid.cells()
+    records = finished_records(out, cells)
+    waiting = [cell for cell in select(grid, only or (), cells) if cell.key not in records]
+    console = output_console()
+    there = f"{len(records)} of {len(cells)} runs are done"
+    say(console, f"{grid.title}: {len(grid.variants)} variants, seeds {', '.join(map(str, grid.seeds))}; {there}")
+    for line in grid.left_in:
+        say(console, line)
+    if dry_run:
+        _print_grid(console, grid, cells, records, waiting, jobs or 1, out)
+        return
+    failures: dict[tuple[str, int], str] = {}
+    if waiting:
+        if on == "here":
+            _check_plans(grid, waiting, data)
+        from incrlearn.ablation.engines import make_executor
+
+        executor = make_executor(on, jobs, device, asked, out / "engine", len(waiting))
+        try:
+            failures = _train(console, waiting, out, data, executor)
+        except KeyboardInterrupt:
+            say(console, "interrupted; the same command goes on from the last finished tasks")
+            raise typer.Exit(INTERRUPTED) from None
+    _print_table(console, grid, cells, failures, out)
+    if failures:
+        raise typer.Exit(1)
+
+
+def read_seeds(text: str) -> list[int]:
+    """Seeds as after ``--seeds``, each at least 0 and given once; none where the text is empty.
+
+    Raises:
+        RecipeError: it is not that.
+    """
+    words = [word.strip() for word in text.split(",")] if text.strip() else []
+    wrong = [word for word in words if not word.isdecimal()]
+    if wrong:
+        raise RecipeError("--seeds", [Problem(f"{word!r} is no whole number; write --seeds 1,2,3") for word in wrong])
+    seeds = [int(word) for word in words]
+    twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    if twice:
+        raise RecipeError("--seeds", [Problem(f"{seed} is given twice; keep one") for seed in twice])
+    return seeds
+
+
+def read_resources(texts: Sequence[str]) -> dict[str, Any]:
+    """``NAME=VALUE`` texts as after ``--resource``; values are YAML.
+
+    Raises:
+        RecipeError: one is not that.
+    """
+    from incrlearn.recipe import Problems, read_overrides
+
+    problems = Problems("--resource")
+    edits = read_overrides(texts, problems)
+    if problems:
+        wrong = [problem.message.removeprefix("--set ") for problem in problems.error().problems]
+        raise RecipeError("--resource", [Problem(message) for message in wrong])
+    return {edit.path: edit.value.plain() for edit in edits}
+
+
+def _check_plans(grid: Grid, waiting: Sequence[Cell], data: Path | None) -> None:
+    """Find what does not fit the data before anything is trained, once for each variant."""
+    from incrlearn.engine.plan import make_plan
+
+    names = dict.fromkeys(cell.variant for cell in waiting)
+    problems = []
+    for variant in grid.variants:
+        if variant.name not in names:
+            continue
+        try:
+            make_plan(variant.recipe, data)
+        except RecipeError as error:
+            problems += [Problem(f"variant '{variant.name}': {problem}") for problem in error.problems]
+    if problems:
+        raise RecipeError(grid.name, problems)
+
+
+def _train(
+    console: Console, waiting: Sequence[Cell], out: Path, data: Path | None, executor: Executor
+) -> dict[tuple[str, int], str]:
+    """Train what is waiting, telling of each run; what failed, by variant and seed."""
+    from incrlearn.ablation.execution import run_cells
+    from incrlearn.cli.ablation_display import AblationDisplay
+
+    failures = {}
+    with AblationDisplay(console, out, len(waiting)) as display:
+        for event in run_cells(waiting, out, data, executor):
+            display.tell(event)
+            if event.kind == "failed":
+                failures[event.cell.key] = event.message
+    return failures
+
+
+def _print_grid(
+    console: Console, grid: Grid, cells: Sequence[Cell], records: Records, waiting: Sequence[Cell], jobs: int, out: Path
+) -> None:
+    """Each variant with what it changes and the state of its seeds; then how long the rest may take."""
+    from incrlearn.ablation.execution import run_dir_of, state_of, tasks_done
+    from incrlearn.ablation.outcome import expected_seconds
+
+    table = Table("variant", "seed", "state", "run")
+    table.add_column("edits", overflow="fold")
+    asked = {cell.key for cell in waiting}
+    for variant in grid.variants:
+        for number, cell in enumerate(cell for cell in cells if cell.variant == variant.name):
+            state = state_of(out, cell)
+            if state == "interrupted":
+                state = f"interrupted after {tasks_done(out, cell)} tasks"
+            if cell.key not in records and cell.key not in asked:
+                state += ", not asked for"
+            name, edits = (variant.name, "\n".join(variant.edits) or "(the base)") if number == 0 else ("", "")
+            place = run_dir_of(out, cell).name
+            table.add_row(*(Text(text) for text in (name, str(cell.seed), state, place, edits)))
+    console.print(table)
+    say(console, f"runs lie in {out}, by the fingerprints of their recipes")
+    guesses = [expected_seconds(cell, records) for cell in waiting]
+    known = [guess for guess in guesses if guess is not None]
+    if not waiting:
+        say(console, "nothing to train")
+    elif len(known) < len(guesses):
+        say(console, f"{len(waiting)} runs to train; no finished run tells yet how long one takes")
+    else:
+        time = duration(sum(known) / jobs)
+        say(console, f"{len(waiting)} runs to train, about {time} with {jobs} at a time, going by those that are done")
+
+
+def _print_table(
+    console: Console, grid: Grid, cells: Sequence[Cell], failures: Mapping[tuple[str, int], str], out: Path
+) -> None:
+    from incrlearn.ablation.execution import finished_records
+    from incrlearn.ablation.outcome import tabulate, write_runs
+    from incrlearn.ablation.writers import write_all
+    from incrlearn.cli.ablation_table import ablation_footnotes, ablation_table
+
+    table = tabulate(grid, cells, finished_records(out, cells), failures, out)
+    console.print(ablation_table(table))
+    for line in ablation_footnotes(table):
+        say(console, line)
+    folder = out / "tables" / grid.name
+    files = write_all(table, folder)
+    write_runs(cells, out, folder)
+    say(console, f"written: {', '.join(map(str, files))}")
+    say(console, f"figures and all that: incrlearn report {folder}")
