@@ -21,7 +21,19 @@ if TYPE_CHECKING:
     from incrlearn.plugin import Plugin
     from incrlearn.recipe import Recipe, load_recipe
     from incrlearn.registry import Registry
-    from incrlearn.types import Batch, LossTerm, Network, Output, Passes, Phase, RunState, Samples, Task
+    from incrlearn.types import (
+        Batch,
+        LossTerm,
+        Network,
+        Output,
+        Passes,
+        Phase,
+        RunState,
+        Samples,
+        Task,
+        TaskPasses,
+        Teacher,
+    )
 
 __all__ = [
     "Batch",
@@ -45,6 +57,8 @@ __all__ = [
     "RunState",
     "Samples",
     "Task",
+    "TaskPasses",
+    "Teacher",
     "TrainingError",
     "__version__",
     "hookimpl",
@@ -59,7 +73,19 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> object:
     """Load a public name on first use, so that `incrlearn --help` need not wait for torch."""
     homes = {
-        "incrlearn.types": {"Batch", "LossTerm", "Network", "Output", "Passes", "Phase", "RunState", "Samples", "Task"},
+        "incrlearn.types": {
+            "Batch",
+            "LossTerm",
+            "Network",
+            "Output",
+            "Passes",
+            "Phase",
+            "RunState",
+            "Samples",
+            "Task",
+            "TaskPasses",
+            "Teacher",
+        },
         "incrlearn.hooks": {"MakeBackbone", "Row", "hookimpl"},
         "incrlearn.plugin": {"Plugin"},
         "incrlearn.registry": {"Registry"},

@@ -17,7 +17,19 @@ from torch.optim.lr_scheduler import LRScheduler
 from incrlearn.errors import PluginError, did_you_mean
 from incrlearn.hooks import Hooks, MakeBackbone, Row
 from incrlearn.plugin import Plugin
-from incrlearn.types import Backbone, Batch, LossTerm, Network, Output, Passes, Phase, RunState, Samples, Task
+from incrlearn.types import (
+    Backbone,
+    Batch,
+    LossTerm,
+    Network,
+    Output,
+    Passes,
+    Phase,
+    RunState,
+    Samples,
+    Task,
+    TaskPasses,
+)
 
 PROJECT = "incrlearn"
 
@@ -220,10 +232,10 @@ class Calls:
             )
         return torch.tensor(positions, dtype=torch.int64)
 
-    def task_end(self, state: RunState) -> None:
+    def task_end(self, state: RunState, passes: TaskPasses) -> None:
         """The task is over."""
         with self._blame("task_end", state.task):
-            self._manager.hook.task_end(state=state)
+            self._manager.hook.task_end(state=state, passes=passes)
 
     # -- evaluation and record
 

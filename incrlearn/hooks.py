@@ -28,7 +28,7 @@
         quota = memory_quota(task)                               first; none: no exemplars
         for each new class:
             rank_exemplars(state, label, features, quota)        first
-        task_end(state)                                          each
+        task_end(state, passes)                                  each
         for each test batch:
             scores(state, out)                                   first; default: logits
         metrics(state, scores, labels)                           list
@@ -54,7 +54,19 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from incrlearn.types import Backbone, Batch, LossTerm, Network, Output, Passes, Phase, RunState, Samples, Task
+from incrlearn.types import (
+    Backbone,
+    Batch,
+    LossTerm,
+    Network,
+    Output,
+    Passes,
+    Phase,
+    RunState,
+    Samples,
+    Task,
+    TaskPasses,
+)
 
 hookspec = HookspecMarker("incrlearn")
 hookimpl = HookimplMarker("incrlearn")
@@ -185,7 +197,7 @@ class Hooks:
         """
 
     @hookspec
-    def task_end(self, state: RunState) -> None:
+    def task_end(self, state: RunState, passes: TaskPasses) -> None:
         """The task is trained and its exemplars are chosen; attachments are dropped after this."""
 
     # -- evaluation and record ---------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ class Plugin:
     kind: ClassVar[str] = "other"
     """What it is: network, head, loss, prune, memory, phase, adjust, score, data or log."""
     needs: ClassVar[frozenset[str]] = frozenset()
-    """Words that some plug-in of the recipe must provide."""
+    """Words that some plug-in of the recipe must provide; for ``teacher`` the engine does, see `RunState.teacher`."""
     provides: ClassVar[frozenset[str]] = frozenset()
     """Words that describe what it offers to others, such as ``parts``."""
     affects_result: ClassVar[bool] = True

@@ -223,18 +223,39 @@ class Network(nn.Module, ABC):
         return self.classify(self.extract(images))
 
 
-class Passes(Protocol):
+class TaskPasses(Protocol):
     """Passes over the data that the engine makes for a plug-in that asks; nothing is trained by them."""
 
     def accuracy(self) -> float:
         """Top-1 in percent of the network as it stands, on the test images of all classes seen."""
         ...
 
+    def features(self, samples: Samples) -> Tensor:
+        """(n, D) float32, on the CPU: features of training images in eval mode, without augmentation."""
+        ...
+
+
+class Passes(TaskPasses, Protocol):
+    """Those that can be made in the middle of a phase, over its data too."""
+
     def settle_norms(self, module: nn.Module) -> None:
         """Estimate the running statistics of batch norm in ``module``, a part of the network, anew.
 
         They become means over one pass through the phase's training data, augmented as in training.
         """
+        ...
+
+
+class Teacher(Protocol):
+    """The network as it was at the end of the task before: a copy in eval mode, without gradients."""
+
+    @property
+    def network(self) -> Network:
+        """The copy."""
+        ...
+
+    def __call__(self, batch: Batch) -> Output:
+        """What it says of a batch, over the classes known then; computed once, however many ask."""
         ...
 
 
@@ -254,7 +275,9 @@ class RunState:
     new: Samples = field(default_factory=Samples.empty)
     """Training samples of this task's data."""
     memory: Samples = field(default_factory=Samples.empty)
-    """Exemplars of the classes known before this task; best first within a class."""
+    """Exemplars of the classes known before this task; in ``task_end`` of its own too. Best first within a class."""
+    teacher: Teacher | None = None
+    """The network of the task before; None in the first task, and where no plug-in needs ``teacher``."""
     current: Network | None = None
     """The network; None only before the first ``expand``."""
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from incrlearn.data import Loader
+from incrlearn.engine.evaluate import extract_features
 from incrlearn.engine.runtime import Runtime
 from incrlearn.types import Phase, RunState, Samples
 
@@ -16,28 +18,51 @@ Evaluator = Callable[[RunState], float]
 """Top-1 in percent of ``state.network`` on the test images of the classes seen."""
 
 
+@dataclass(frozen=True, eq=False)
+class RunPasses:
+    """The engine's `incrlearn.types.TaskPasses`."""
+
+    state: RunState
+    runtime: Runtime
+    train: Loader
+    eval_batch: int
+    test: Evaluator
+
+    def accuracy(self) -> float:
+        """See :meth:`incrlearn.types.TaskPasses.accuracy`."""
+        return self.test(self.state)
+
+    def features(self, samples: Samples) -> Tensor:
+        """See :meth:`incrlearn.types.TaskPasses.features`."""
+        return extract_features(self.state, self.runtime, self.train, samples, self.eval_batch)
+
+
+@dataclass(frozen=True, eq=False)
 class PhasePasses:
     """The engine's `incrlearn.types.Passes`, over the data of one phase."""
 
-    def __init__(
-        self, state: RunState, phase: Phase, runtime: Runtime, train: Loader, samples: Samples, test: Evaluator
-    ) -> None:
-        self._state, self._phase, self._runtime = state, phase, runtime
-        self._train, self._samples, self._test = train, samples, test
+    run: RunPasses
+    phase: Phase
+    samples: Samples
 
     def accuracy(self) -> float:
-        """See :meth:`incrlearn.types.Passes.accuracy`."""
-        return self._test(self._state)
+        """See :meth:`incrlearn.types.TaskPasses.accuracy`."""
+        return self.run.accuracy()
+
+    def features(self, samples: Samples) -> Tensor:
+        """See :meth:`incrlearn.types.TaskPasses.features`."""
+        return self.run.features(samples)
 
     @torch.no_grad()
     def settle_norms(self, module: nn.Module) -> None:
         """See :meth:`incrlearn.types.Passes.settle_norms`."""
-        purpose = f"{self._phase.name}/settle after epoch {self._state.epoch}"
-        epoch = self._train.train(
-            self._samples,
-            self._phase.batch,
-            order=self._state.generator(f"order/{purpose}"),
-            augment=self._state.generator(f"augment/{purpose}"),
+        state = self.run.state
+        purpose = f"{self.phase.name}/settle after epoch {state.epoch}"
+        epoch = self.run.train.train(
+            self.samples,
+            self.phase.batch,
+            order=state.generator(f"order/{purpose}"),
+            augment=state.generator(f"augment/{purpose}"),
         )
-        with self._runtime.autocast():
+        with self.run.runtime.autocast():
             update_bn((batch.images for batch in epoch), module)

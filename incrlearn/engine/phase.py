@@ -11,24 +11,19 @@ from torch import Tensor
 
 from incrlearn.calls import Calls
 from incrlearn.data import Loader, batches_in_epoch
-from incrlearn.engine.passes import Evaluator, PhasePasses
+from incrlearn.engine.passes import PhasePasses, RunPasses
 from incrlearn.engine.runtime import Runtime
 from incrlearn.errors import PluginError, TrainingError
 from incrlearn.types import Batch, LossTerm, Output, Phase, RunState, Samples
 
 
-def run_phase(
-    state: RunState, phase: Phase, calls: Calls, runtime: Runtime, train: Loader, test: Evaluator
-) -> list[dict[str, Any]]:
-    """Train ``state.network`` for the epochs of ``phase``.
+def run_phase(phase: Phase, calls: Calls, about: RunPasses) -> list[dict[str, Any]]:
+    """Train the network of a run for the epochs of ``phase``.
 
     Args:
-        state: the run; its ``phase`` and ``epoch`` are set as it goes.
         phase: what to do.
         calls: the plug-ins.
-        runtime: device and precision.
-        train: gives the training images.
-        test: top-1 in percent on the classes seen, for plug-ins that ask.
+        about: the run, its device and precision, and its data; its state's ``phase`` and ``epoch`` are set as it goes.
 
     Returns:
         What the plug-ins pruned.
@@ -37,13 +32,14 @@ def run_phase(
         TrainingError: the loss is no longer finite.
         PluginError: no loss takes part in the phase, or nobody makes its optimizer.
     """
+    state, runtime, train = about.state, about.runtime, about.train
     state.phase, state.epoch = phase, 0
     # Dropout and its like draw from torch's global generators: give each phase its own.
     torch.manual_seed(state.seed_for(f"{phase.name}/global"))
     samples = calls.select_data(state, phase, state.new, state.memory)
     groups = calls.param_groups(state, phase)
     optimizer, schedule = calls.make_optimizer(state, phase, groups)
-    passes = PhasePasses(state, phase, runtime, train, samples, test)
+    passes = PhasePasses(about, phase, samples)
     pruned = []
     calls.phase_start(state)
     for epoch in range(phase.epochs):

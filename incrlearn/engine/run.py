@@ -26,11 +26,13 @@ from incrlearn.engine.checkpoint import (
     save_checkpoint,
 )
 from incrlearn.engine.evaluate import extract_features, logit_accuracy, score_samples
+from incrlearn.engine.passes import RunPasses
 from incrlearn.engine.phase import run_phase
 from incrlearn.engine.plan import Plan, make_plan
 from incrlearn.engine.result import summarise
 from incrlearn.engine.rundir import hold_run_dir, open_run_dir, write_result
 from incrlearn.engine.runtime import Runtime, resolve_device
+from incrlearn.engine.teacher import FrozenTeacher
 from incrlearn.errors import OutputError, PluginError, TrainingError
 from incrlearn.hooks import MakeBackbone
 from incrlearn.ledger import exemplar_megabytes, inference_flops, model_megabytes
@@ -141,13 +143,16 @@ def _run_task(parts: Parts, state: RunState, memory: ExemplarMemory, task: Task,
     """Train and evaluate one task; the row about it."""
     started = time.monotonic()
     _start_task(parts, state, memory, task)
+    passes = RunPasses(state, parts.runtime, parts.train, parts.plan.recipe.eval_batch, partial(_top1, parts))
     pruned = []
     for phase in parts.calls.phases(state):
-        pruned += run_phase(state, phase, parts.calls, parts.runtime, parts.train, partial(_top1, parts))
+        pruned += run_phase(phase, parts.calls, passes)
     widths.append(state.network.width)
     _choose_exemplars(parts, state, memory)
-    parts.calls.task_end(state)
+    state.memory = memory.samples()
+    parts.calls.task_end(state, passes)
     state.network.attachments.clear()
+    state.teacher = None
     row = _evaluate(parts, state, memory) | ({"pruned": pruned} if pruned else {})
     return row | {"hardware": parts.runtime.hardware()["name"], "seconds": time.monotonic() - started}
 
@@ -158,6 +163,9 @@ def _start_task(parts: Parts, state: RunState, memory: ExemplarMemory, task: Tas
     state.new = parts.plan.scenario.training_samples(task)
     state.memory = memory.samples()
     old = state.current
+    wants_teacher = any("teacher" in plugin.needs for plugin in parts.calls.plugins)
+    # Before the task: a network that goes on learning would take its own past along.
+    state.teacher = FrozenTeacher(old, parts.runtime) if wants_teacher and old is not None else None
     old_head = old.head if old is not None else None
     network = parts.calls.expand(state, old, parts.make_backbone)
     state.current = network

@@ -10,6 +10,8 @@ from incrlearn.registry import Registry
 
 _EXACTLY_ONE = ("network", "head")
 _AT_LEAST_ONE = ("loss", "phase")
+_FROM_THE_ENGINE = frozenset({"teacher"})
+"""Words that the engine provides to whoever needs them."""
 
 
 def check_fit(
@@ -30,7 +32,7 @@ def check_fit(
             problems.add(place, f"plugins: none is of kind '{kind}', and a recipe needs one; there are {there}")
         elif len(keys) > 1 and kind in _EXACTLY_ONE:
             problems.add(plugins[keys[1]][1], f"plugins: {_named(keys)} are all of kind '{kind}'; keep one of them")
-    provided = frozenset[str]().union(*(plugin.provides for plugin, _ in plugins.values()))
+    provided = _FROM_THE_ENGINE.union(*(plugin.provides for plugin, _ in plugins.values()))
     for key, (plugin, own_place) in plugins.items():
         for word in sorted(plugin.needs - provided):
             offers = [name for name, other in registry.loadable() if word in other.provides]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from incrlearn import Passes, Phase, Plugin, Registry, RunState, Samples, Task, hookimpl, run_recipe
 from incrlearn.data import make_loader
-from incrlearn.engine.passes import PhasePasses
+from incrlearn.engine.passes import PhasePasses, RunPasses
 from incrlearn.engine.runtime import Runtime
 from incrlearn.network import BranchedNetwork, LinearHead
 from incrlearn.recipe import recipe_from_dict
@@ -37,7 +37,7 @@ def passes_over(batch: int, padding: int = 0, epoch: int = 0) -> tuple[PhasePass
     network.head = LinearHead(4, 4, bias=False, generator=torch.Generator().manual_seed(3))
     phase = Phase("train", 5, batch)
     state = RunState(1, torch.device("cpu"), Task(2, 3, 2, 4), (1, 8, 8), current=network, phase=phase, epoch=epoch)
-    passes = PhasePasses(state, phase, Runtime("cpu", "float32"), loader, samples, lambda _: 12.5)
+    passes = PhasePasses(RunPasses(state, Runtime("cpu", "float32"), loader, 4, lambda _: 12.5), phase, samples)
     (images,) = [batch.images for batch in loader.plain(samples, 40)]
     return passes, network, images
 
