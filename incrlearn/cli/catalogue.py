@@ -37,8 +37,8 @@ def plugins(
 
 
 def recipes() -> None:
-    """List the recipes that come with the package."""
-    from incrlearn.recipe import describe, shipped_recipes
+    """List the recipes and ablations that come with the package."""
+    from incrlearn.recipe import describe, shipped_ablations, shipped_recipes
     from incrlearn.recipe.shipped import recipe_name
 
     console = output_console()
@@ -48,6 +48,11 @@ def recipes() -> None:
         table.add_row(recipe_name(path), Text(describe(path)), f"{average:.2f} %" if average is not None else "")
     console.print(table)
     say(console, "run one from anywhere: incrlearn run der_digits")
+    ablations = Table("ablation", "what it is")
+    for path in shipped_ablations():
+        ablations.add_row(recipe_name(path), Text(describe(path)))
+    console.print(ablations)
+    say(console, "make the table of one: incrlearn ablate ablations/der_digits")
 
 
 def schema(

@@ -54,6 +54,9 @@ def load_edited(path: Path, registry: Registry, edits: Sequence[Edit], problems:
     root = read_tree(path, problems)
     if root is None:
         raise problems.error()
+    if root.get("variants") is not None and root.get("plugins") is None:
+        problems.add(root.place, "this is an ablation, no recipe; make its table with incrlearn ablate")
+        raise problems.error()
     root = apply_edits(root, edits, registry, path.parent, problems)
     return _build(root, recipe_name(path), path, _Reading(registry, path.parent, problems))
 
