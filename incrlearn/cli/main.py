@@ -9,10 +9,14 @@ from typing import Annotated
 import typer
 
 from incrlearn import __version__
+from incrlearn.cli.ablate import ablate
 from incrlearn.cli.catalogue import plugins, recipes, schema
+from incrlearn.cli.compare import compare
 from incrlearn.cli.consoles import tell_error
 from incrlearn.cli.inspect import check, explain
+from incrlearn.cli.report import report
 from incrlearn.cli.run import run
+from incrlearn.cli.verify import verify
 from incrlearn.errors import IncrlearnError
 
 
@@ -37,7 +41,7 @@ def make_app() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_root)
-    for command in (run, check, explain, plugins, recipes, schema):
+    for command in (run, check, explain, ablate, compare, verify, report, plugins, recipes, schema):
         app.command()(command)
     return app
 

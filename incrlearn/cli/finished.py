@@ -1,0 +1,44 @@
+"""What the commands over finished runs share: their argument, and how paths, means and repeated runs are told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from incrlearn.cli.consoles import say
+
+if TYPE_CHECKING:
+    from incrlearn.engine.record import RunRecord
+
+RunsArgument = Annotated[
+    list[Path], typer.Argument(metavar="DIR...", help="Run directories, or folders with run directories below them.")
+]
+
+
+def mean_words(mean: float, sd: float | None, digits: int) -> str:
+    """``72.31 ± 0.40``, or the mean alone where there is no standard deviation."""
+    return f"{mean:.{digits}f}" if sd is None else f"{mean:.{digits}f} ± {sd:.{digits}f}"
+
+
+def digits_of_millions(millions: float) -> int:
+    """Decimals for a number of parameters in millions: more where the model is tiny."""
+    return 2 if millions >= 0.1 else 4
+
+
+def short_path(path: Path) -> str:
+    """A path as one would type it: from the current folder where it lies below."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def tell_repeated(console: Console, runs: Sequence[RunRecord]) -> None:
+    """Tell of runs that are no second measurement: one recipe and one seed, more than once."""
+    from incrlearn.report.groups import repeated
+
+    for same in repeated(runs):
+        where = ", ".join(short_path(run.run_dir) for run in same)
+        say(console, f"warning: {same[0].name}, seed {same[0].seed} is there {len(same)} times: {where}")
