@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 
 from incrlearn import Recipe, Registry, load_recipe
+from incrlearn.ablation.file import read_grid
 from incrlearn.data import data_root
 from incrlearn.engine.plan import make_plan
 from incrlearn.network import build_backbone
 
 FOLDER = Path(__file__).parents[2] / "recipes"
-ALL = sorted(FOLDER.rglob("*.yaml"))
+ALL = sorted(path for path in FOLDER.rglob("*.yaml") if path.parent.name != "ablations")
+ABLATIONS = sorted((FOLDER / "ablations").glob("*.yaml"))
 
 
 def load(name: str) -> Recipe:
@@ -26,6 +28,26 @@ def test_recipe_is_valid_and_says_what_it_is(path: Path) -> None:
     recipe = load_recipe(path, Registry.discover())
     assert path.read_text().startswith("# ")
     assert [choice.use for choice in recipe.plugins].count("jsonl") == 1
+
+
+@pytest.mark.parametrize("path", ABLATIONS, ids=lambda p: p.stem)
+def test_ablation_is_valid_says_what_it_is_and_is_found_by_name(path: Path) -> None:
+    registry = Registry.discover()
+    grid = read_grid(str(path), (), (), registry)
+    assert path.read_text().startswith("# DER's ")
+    assert grid.name == f"ablations/{path.stem}"
+    assert read_grid(grid.name, (), (), registry).title == grid.title
+    assert grid.seeds == (1, 2, 3)
+    assert grid.base in [variant.name for variant in grid.variants]
+
+
+def test_each_ablation_is_there_for_digits_the_quick_set_and_the_whole_protocol() -> None:
+    bases = {"": "der_cifar100_b0_10", "_quick": "quick/der_cifar100", "_digits": "der_digits"}
+    registry = Registry.discover()
+    for topic in ("der", "memory", "sparsity"):
+        for suffix, base in bases.items():
+            grid = read_grid(f"ablations/{topic}{suffix}", (), (), registry)
+            assert {variant.recipe.name for variant in grid.variants} == {base}
 
 
 # name: scenario, memory, average, last, parameters in M of DER with P, and of DER without P (the paper's table)
