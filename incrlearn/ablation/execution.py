@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,7 @@ from typing import Literal
 from incrlearn.ablation.executors.base import Executor, Handle
 from incrlearn.ablation.grid import Cell
 from incrlearn.ablation.job import Job, Outcome
+from incrlearn.data import data_root
 from incrlearn.engine.checkpoint import newest_checkpoint
 from incrlearn.engine.record import RunRecord, is_finished, is_run, read_record
 from incrlearn.errors import OutputError
@@ -73,18 +75,22 @@ def tasks_done(pool: Path, cell: Cell) -> int:
 
 
 def make_job(pool: Path, cell: Cell, data: Path | None) -> Job:
-    """A cell in plain values; its device is the executor's to choose."""
+    """A cell in plain values; its device is the executor's to choose.
+
+    ``./data`` is told to the worker, which may stand in another folder; INCRLEARN_DATA is its own machine's.
+    """
+    is_theirs = data is None and bool(os.environ.get("INCRLEARN_DATA"))
     return Job(
         run_dir=str(run_dir_of(pool, cell).resolve()),
         name=cell.recipe.name,
         recipe=cell.recipe.resolved(),
         fingerprint=cell.recipe.fingerprint,
-        data=str(data.resolve()) if data is not None else None,
+        data=None if is_theirs else str(data_root(data).resolve()),
         device="auto",
     )
 
 
-def run_cells(cells: Sequence[Cell], pool: Path, data: Path | None, executor: Executor) -> Iterator[Event]:
+def run_cells(cells: Sequence[Cell], pool: Path, data: Path | None, executor: Executor) -> Generator[Event, None, None]:
     """Train what is not finished, one event at a time; stops all workers when the caller stops listening.
 
     Args:
@@ -102,9 +108,14 @@ def run_cells(cells: Sequence[Cell], pool: Path, data: Path | None, executor: Ex
             while waiting and free:
                 cell, slot = waiting.popleft(), free.popleft()
                 yield Event("started", cell)
-                at_work[slot] = (cell, executor.submit(make_job(pool, cell, data), slot))
+                try:
+                    at_work[slot] = (cell, executor.submit(make_job(pool, cell, data), slot))
+                # Each engine has its own errors for a job that it does not take.
+                except Exception as error:
+                    free.append(slot)
+                    yield Event("failed", cell, f"not taken: {_in_a_line(error)}")
             for slot, (cell, handle) in list(at_work.items()):
-                if not handle.is_done():
+                if not _is_over(handle):
                     continue
                 del at_work[slot]
                 free.append(slot)
@@ -118,13 +129,25 @@ def run_cells(cells: Sequence[Cell], pool: Path, data: Path | None, executor: Ex
         executor.close()
 
 
+def _is_over(handle: Handle) -> bool:
+    try:
+        return handle.is_done()
+    # An engine that cannot be asked any more will say why when it is asked for the outcome.
+    except Exception:
+        return True
+
+
+def _in_a_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+
+
 def _ended(cell: Cell, handle: Handle, losses: Counter[tuple[str, int]]) -> Event:
     try:
         outcome = handle.outcome()
     # Engines tell of a dead worker each in their own way; a job itself raises nothing.
     except Exception as error:
         losses[cell.key] += 1
-        what = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        what = _in_a_line(error)
         if losses[cell.key] < TIMES_LOST:
             return Event("lost", cell, what)
         outcome = Outcome(f"its worker was lost {TIMES_LOST} times, as where memory runs out ({what})")

@@ -23,7 +23,7 @@ from incrlearn.recipe import (
     shipped_ablations,
     shipped_recipes,
 )
-from incrlearn.recipe.shipped import recipe_name
+from incrlearn.recipe.shipped import existing_file, recipe_name
 from incrlearn.recipe.wording import show
 from incrlearn.registry import Registry
 
@@ -91,9 +91,8 @@ def _read_base(
     if not isinstance(node.value, str):
         problems.add(node.place, f"base: must be a recipe's path from this file, or its name, not {show(node.plain())}")
         return None
-    beside = path.parent / Path(node.value).expanduser()
     try:
-        found = beside if beside.is_file() else find_recipe(node.value)
+        found = existing_file(node.value, path.parent) or find_recipe(node.value)
     except RecipeError as error:
         problems.add(node.place, f"base: '{node.value}': {error.problems[0].message}")
         return None
@@ -139,6 +138,8 @@ def _read_variants(node: Node | None, place: Place, problems: Problems) -> list[
         return []
     sketches = []
     for name, edits in node.value.items():
+        if not name.strip():
+            problems.add(edits.place, "variants: a name is blank; say what the variant is")
         if not isinstance(edits.value, dict):
             problems.add(edits.place, f"variant '{name}': must be a mapping of dotted paths, not {show(edits.plain())}")
             continue

@@ -180,13 +180,15 @@ def _load(
     base: Recipe, edits: Sequence[Edit], sketch: Sketch, registry: Registry, problems: Problems | None
 ) -> Recipe | None:
     assert base.path is not None, "the base of an ablation is a file"
-    own = Problems(str(base.path), base.path)
+    own = Problems(str(base.path), sketch.place.file)
     try:
         return load_edited(base.path, registry, edits, own)
     except RecipeError as error:
         if problems is not None:
             for problem in error.problems:
-                problems.add(sketch.place, f"variant '{sketch.name}': {problem.message}")
+                # A line is one of the variant's own file; that of another file is told in words.
+                place = Place(sketch.place.file, problem.line) if problem.line is not None else sketch.place
+                problems.add(place, f"variant '{sketch.name}': {problem.message}")
         return None
 
 

@@ -53,7 +53,7 @@ def train(job: Job) -> Outcome:
         _train(job)
     except IncrlearnError as error:
         return Outcome(_with_notes(error))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # A plug-in's own mistake: its author needs the way there, the table only a line.
         where = _keep_traceback(Path(job.run_dir))
         return Outcome(f"{type(error).__name__}: {_with_notes(error)}{where}")
@@ -73,6 +73,7 @@ def _train(job: Job) -> None:
     if is_finished(run_dir):
         return
     resume = is_run(run_dir)
+    (run_dir / TRACEBACK).unlink(missing_ok=True)  # of an earlier try
     recipe = read_job_recipe(job, Registry.discover())
     run_recipe(
         _as_begun(recipe, run_dir) if resume else recipe,
@@ -120,7 +121,7 @@ def _as_begun(recipe: Recipe, run_dir: Path) -> Recipe:
     return replace(begun, name=recipe.name)
 
 
-def _with_notes(error: Exception) -> str:
+def _with_notes(error: BaseException) -> str:
     return "; ".join([str(error), *getattr(error, "__notes__", [])])
 
 

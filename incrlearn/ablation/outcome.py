@@ -21,6 +21,7 @@ from incrlearn.ablation.table import (
 )
 from incrlearn.engine.record import RUNS, RunRecord
 from incrlearn.engine.rundir import write_atomically
+from incrlearn.errors import OutputError
 
 Key = tuple[str, int]
 """Variant and seed."""
@@ -62,9 +63,16 @@ def columns_of(grid: Grid) -> list[Column]:
 
 
 def write_runs(cells: Sequence[Cell], pool: Path, folder: Path) -> None:
-    """Note beside the table which runs it is made of, so that they can be reported on and compared."""
+    """Note beside the table which runs it is made of, so that they can be reported on and compared.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
     places = [os.path.relpath(run_dir_of(pool, cell), folder) for cell in cells]
-    write_atomically(folder / RUNS, json.dumps({"runs": places}, indent=2) + "\n")
+    try:
+        write_atomically(folder / RUNS, json.dumps({"runs": places}, indent=2) + "\n")
+    except OSError as error:
+        raise OutputError(f"{folder / RUNS}: cannot be written ({error.strerror}); name another with --out") from error
 
 
 def expected_seconds(cell: Cell, records: Mapping[Key, RunRecord]) -> float | None:

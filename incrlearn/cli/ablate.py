@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,11 +79,11 @@ def ablate(
     failures: dict[tuple[str, int], str] = {}
     if waiting:
         if on == "here":
-            _check_plans(grid, waiting, data)
+            _check_plans(grid, waiting, data, device)
         from incrlearn.ablation.engines import make_executor
 
-        executor = make_executor(on, jobs, device, asked, out / "engine", len(waiting))
         try:
+            executor = make_executor(on, jobs, device, asked, out / "engine", len(waiting))
             failures = _train(console, waiting, out, data, executor)
         except KeyboardInterrupt:
             say(console, "interrupted; the same command goes on from the last finished tasks")
@@ -125,10 +126,12 @@ def read_resources(texts: Sequence[str]) -> dict[str, Any]:
     return {edit.path: edit.value.plain() for edit in edits}
 
 
-def _check_plans(grid: Grid, waiting: Sequence[Cell], data: Path | None) -> None:
-    """Find what does not fit the data before anything is trained, once for each variant."""
+def _check_plans(grid: Grid, waiting: Sequence[Cell], data: Path | None, device: str) -> None:
+    """Find what does not fit the data or the machine before anything is trained, once for each variant."""
     from incrlearn.engine.plan import make_plan
+    from incrlearn.engine.runtime import resolve_device
 
+    resolve_device(device)
     names = dict.fromkeys(cell.variant for cell in waiting)
     problems = []
     for variant in grid.variants:
@@ -150,8 +153,10 @@ def _train(
     from incrlearn.cli.ablation_display import AblationDisplay
 
     failures = {}
-    with AblationDisplay(console, out, len(waiting)) as display:
-        for event in run_cells(waiting, out, data, executor):
+    # Closed here and not when it is collected: an interrupt while a line is printed has to stop the workers too.
+    events = closing(run_cells(waiting, out, data, executor))
+    with AblationDisplay(console, out, len(waiting)) as display, events as happening:
+        for event in happening:
             display.tell(event)
             if event.kind == "failed":
                 failures[event.cell.key] = event.message

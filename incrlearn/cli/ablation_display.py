@@ -69,7 +69,9 @@ class AblationDisplay(AbstractContextManager["AblationDisplay"]):
 
     def at_work(self) -> str:
         """The runs at work, each with the task it is at."""
-        return "; ".join(f"{_name(cell)}, task {tasks_done(self._pool, cell) + 1}" for cell in self._at_work.values())
+        # A copy: this is asked by the thread that draws, while the other one tells of runs.
+        cells = list(self._at_work.values())
+        return "; ".join(f"{_name(cell)}, task {tasks_done(self._pool, cell) + 1}" for cell in cells)
 
     def _numbers(self, cell: Cell) -> str:
         record = read_record(run_dir_of(self._pool, cell))

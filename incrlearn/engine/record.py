@@ -17,6 +17,19 @@ RUNS = "runs.json"
 """In a folder that stands for runs which lie elsewhere, such as that of an ablation's table."""
 
 
+_PARTS = {
+    "recipe": str,
+    "fingerprint": str,
+    "seed": int,
+    "metrics": dict,
+    "tasks": list,
+    "precision": str,
+    "hardware": dict,
+    "versions": dict,
+}
+"""What every result has, and what it is."""
+
+
 @dataclass(frozen=True, eq=False)
 class RunRecord:
     """A finished run."""
@@ -79,6 +92,9 @@ def read_record(run_dir: Path) -> RunRecord:
             f"{run_dir / RESULT}: format {found!r}, but this version of incrlearn reads format {RESULT_FORMAT}; "
             "run it again, or read it with the version that wrote it"
         )
+    lacking = [key for key, kind in _PARTS.items() if not isinstance(summary.get(key), kind)]
+    if lacking:
+        raise OutputError(f"{run_dir / RESULT}: damaged, it lacks {', '.join(lacking)}; move the folder away")
     return RunRecord(run_dir, summary, recipe)
 
 

@@ -18,6 +18,7 @@ from incrlearn.recipe import Recipe
 RECIPE = "recipe.yaml"
 RESULT = "result.json"
 _LOCK = ".lock"
+_HELD = "{}: another process is training this run; wait for it, or stop it first"
 RESULT_FORMAT = 1
 """Of ``result.json``; another number where a reader of this one would misunderstand it."""
 
@@ -31,7 +32,11 @@ def open_run_dir(path: Path, recipe: Recipe, resume: bool) -> None:
     if resume:
         _check_same_run(path, recipe)
         return
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and (
+        not path.is_dir() or any(child.name != _draft(path / RECIPE).name for child in path.iterdir())
+    ):
+        if _is_held(path):
+            raise OutputError(_HELD.format(path))
         holds = "holds another run" if (path / RECIPE).exists() else "is not empty"
         raise OutputError(f"{path} {holds}; name another with --out, or go on with an interrupted run by --resume")
     try:
@@ -54,7 +59,7 @@ def hold_run_dir(path: Path) -> Iterator[None]:
     try:
         lock.acquire(blocking=False)
     except Timeout as error:
-        raise OutputError(f"{path}: another process is training this run; wait for it, or stop it first") from error
+        raise OutputError(_HELD.format(path)) from error
     except NotImplementedError:
         pass
     except OSError as error:
@@ -72,12 +77,33 @@ def write_result(path: Path, result: dict[str, Any]) -> None:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a file so that it is there whole or not at all."""
-    draft = path.with_name(f".{path.name}.draft")
+    draft = _draft(path)
     with draft.open("w", encoding="utf-8") as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
     draft.replace(path)
+
+
+def _draft(path: Path) -> Path:
+    """Where a file is written first; left behind where the disk was full or the process was killed."""
+    return path.with_name(f".{path.name}.draft")
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_dir() and all(child == _draft(path / RECIPE) for child in path.iterdir())
+
+
+def _is_held(path: Path) -> bool:
+    if not (path / _LOCK).is_file():
+        return False
+    try:
+        with FileLock(path / _LOCK).acquire(blocking=False):
+            return False
+    except Timeout:
+        return True
+    except (NotImplementedError, OSError):
+        return False
 
 
 def _check_same_run(path: Path, recipe: Recipe) -> None:

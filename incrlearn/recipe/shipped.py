@@ -68,21 +68,38 @@ def find_shipped(text: str, shipped: Sequence[Path], noun: str) -> Path:
     Raises:
         RecipeError: neither is there.
     """
-    path = Path(text).expanduser()
-    if path.is_file():
+    path = existing_file(text, Path())
+    if path is not None:
         return path
     known = {recipe_name(file): file for file in shipped}
     name = Path(text).as_posix().removesuffix(_SUFFIX)
     if name in known:
         return known[name]
-    what = f"a folder, not a {noun} file" if path.is_dir() else f"no such file, and no shipped {noun} of that name"
+    what = f"a folder, not a {noun} file" if _is_folder(text) else f"no such file, and no shipped {noun} of that name"
     close = did_you_mean(name, known)
     hint = close if "did you mean" in close else "; 'incrlearn recipes' lists those that are shipped"
     raise RecipeError(text, [Problem(what + hint)])
 
 
+def existing_file(text: str, folder: Path) -> Path | None:
+    """The file that ``text`` names, seen from ``folder``; None where there is none, or it can be no file's name."""
+    try:
+        path = folder / Path(text).expanduser()
+        return path if path.is_file() else None
+    # No such user behind ~; a name that is too long, a folder that may not be entered.
+    except (RuntimeError, OSError):
+        return None
+
+
+def _is_folder(text: str) -> bool:
+    try:
+        return Path(text).expanduser().is_dir()
+    except (RuntimeError, OSError):
+        return False
+
+
 def describe(path: Path) -> str:
     """The first comment line of a recipe, without its mark; empty where it does not begin with one."""
-    with path.open(encoding="utf-8") as stream:
+    with path.open(encoding="utf-8-sig") as stream:
         first = stream.readline().strip()
     return first.lstrip("#").strip() if first.startswith("#") else ""

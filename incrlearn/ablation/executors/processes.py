@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -10,6 +13,8 @@ from dataclasses import dataclass, replace
 from loky import ProcessPoolExecutor
 
 from incrlearn.ablation.job import Job, Outcome, train
+
+_SECONDS_BETWEEN_LOOKS = 0.5
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,21 @@ class Processes:
     def _open_pool(self) -> ProcessPoolExecutor:
         # OpenMP reads its variable once, when torch is imported.
         threads = {"OMP_NUM_THREADS": str(self._threads), "MKL_NUM_THREADS": str(self._threads)}
-        return ProcessPoolExecutor(max_workers=1, timeout=None, env=threads)
+        return ProcessPoolExecutor(
+            max_workers=1, timeout=None, env=threads, initializer=belong_to, initargs=(os.getpid(),)
+        )
+
+
+def belong_to(parent: int) -> None:
+    """Make this process end with its parent, and leave an interrupt at the terminal to it.
+
+    A worker that outlived a killed ablation would hold its run against the next one.
+
+    Args:
+        parent: process id.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
 def share_devices(device: str, jobs: int) -> list[str]:
@@ -73,6 +92,12 @@ def share_devices(device: str, jobs: int) -> list[str]:
 
     gpus = torch.cuda.device_count() if device in ("auto", "cuda") else 0
     return [f"cuda:{slot % gpus}" if gpus else device for slot in range(jobs)]
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    os._exit(1)
 
 
 def usable_cores() -> int:

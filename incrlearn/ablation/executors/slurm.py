@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import submitit
+import torch
 
 from incrlearn.ablation.job import Job, Outcome, train
 
@@ -43,8 +44,11 @@ class Slurm:
             waiting: how many runs there are.
         """
         self._executor = submitit.AutoExecutor(folder=folder / "%j")
-        self._executor.update_parameters(**{**_DEFAULTS, **parameters})
-        alone = 1 if self._executor.cluster == "local" else max(1, waiting)
+        is_local = self._executor.cluster == "local"
+        # Without being asked for one, submitit's local jobs see no GPU.
+        gpus = {"gpus_per_node": min(1, torch.cuda.device_count())} if is_local else {}
+        self._executor.update_parameters(**{**_DEFAULTS, **gpus, **parameters})
+        alone = 1 if is_local else max(1, waiting)
         self.slots = jobs if jobs is not None else alone
         cores = parameters.get("cpus_per_task")
         self._threads = int(cores) if cores is not None else None

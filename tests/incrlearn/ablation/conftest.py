@@ -1,10 +1,14 @@
-"""A table with known numbers, one seed failed."""
+"""A table with known numbers, one seed failed; and a folder with a tiny recipe that any process can train."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+import incrlearn.testing.worlds
 from incrlearn.ablation.table import DEFAULT_COLUMNS, AblationTable, Row, build_table, find_column
+from incrlearn.recipe.nodes import dump_yaml
+from incrlearn.testing import tiny_recipe
 
 AVERAGES = {"DER": (75.0, 74.0, 76.0), "without pruning": (75.5, 74.75, 77.0), "no auxiliary": (73.0, None, 74.5)}
 FAILURE = "failed: task 3: the loss is not finite (nan);\n  try a smaller lr"
@@ -46,3 +50,14 @@ def table_of() -> TableOf:
         return build_table("DER on CIFAR-100, 10 tasks (B0)", base, seeds, chosen, rows, notes)
 
     return make
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A recipe file whose data any process finds: its plug-in is named by its file."""
+    train = {"use": "sgd", "lr": 0.05, "batch": 16, "epochs": 1, "milestones": [], "warmup": 0}
+    recipe = tiny_recipe(train=train, balance=None, log={"use": "jsonl"})
+    recipe["data"] = {"use": f"{incrlearn.testing.worlds.__file__}:SyntheticData", "tasks": 2, "per_class": 4}
+    path = tmp_path / "tiny.yaml"
+    path.write_text(dump_yaml(recipe))
+    return path

@@ -1,6 +1,7 @@
 """Finished runs read back from disk, and what is no finished run."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,13 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("result", "words"),
-    [('{"format": 99}', "format 99"), ("[]", "format None"), ("{", "damaged"), ('{"metrics": {}}', "format None")],
+    [
+        ('{"format": 99}', "format 99"),
+        ("[]", "format None"),
+        ("{", "damaged"),
+        ('{"metrics": {}}', "format None"),
+        ('{"format": 1}', "lacks"),
+    ],
 )
 def test_another_format_and_damage_are_told(tmp_path: Path, finished: Path, result: str, words: str) -> None:
     (tmp_path / "recipe.yaml").write_text((finished / "recipe.yaml").read_text())
@@ -57,6 +64,19 @@ def test_another_format_and_damage_are_told(tmp_path: Path, finished: Path, resu
 
 def test_runs_are_found_below_a_folder_each_once(finished: Path) -> None:
     assert find_runs([finished.parent, finished]) == [finished.resolve()]
+
+
+def test_a_list_of_runs_stands_for_them(tmp_path: Path, finished: Path) -> None:
+    places = [os.path.relpath(finished, tmp_path), "not begun"]
+    (tmp_path / "runs.json").write_text(json.dumps({"runs": places}))
+    assert find_runs([tmp_path, finished]) == [finished.resolve()]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"runs": 3}', '{"runs": [3]}', "{}"])
+def test_a_damaged_list_of_runs_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "runs.json").write_text(text)
+    with pytest.raises(OutputError, match=r"runs\.json: damaged"):
+        find_runs([tmp_path])
 
 
 def test_all_wrong_folders_are_told_at_once(tmp_path: Path) -> None:

@@ -234,6 +234,8 @@ def test_all_options_of_an_unknown_memory_are_its_budget(record_of: RecordOf) ->
         ("memory", "18 in all", "vault (megabytes 1.0, policy oldest)", "vault (megabytes 2.0, policy oldest)")
     ]
     assert told(found.methods) == [("memory", "herding", "vault")]
+    # What the budget tells is not told again as a difference of method.
+    assert compared(vault(), vault(megabytes=2.0)).methods == ()
 
 
 def test_loggers_are_never_a_difference(record_of: RecordOf) -> None:

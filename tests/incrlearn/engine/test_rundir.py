@@ -1,0 +1,62 @@
+"""A run directory is one run's and, while it trains, one process's."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from incrlearn import OutputError, Registry
+from incrlearn.engine.rundir import hold_run_dir, open_run_dir
+from incrlearn.recipe import Recipe, recipe_from_dict
+from incrlearn.testing import SyntheticData, tiny_recipe
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from incrlearn.engine.rundir import hold_run_dir
+with hold_run_dir(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    return recipe_from_dict(tiny_recipe(), Registry.of({"synthetic": SyntheticData}), "tiny")
+
+
+def test_a_second_process_is_refused_until_the_first_is_dead(tmp_path: Path, recipe: Recipe) -> None:
+    out = tmp_path / "run"
+    open_run_dir(out, recipe, resume=False)
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(out)], stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "held\n"
+        with pytest.raises(OutputError, match="another process is training this run"), hold_run_dir(out):
+            pass
+        with pytest.raises(OutputError, match="another process is training this run"):
+            open_run_dir(out, recipe, resume=False)
+        first.kill()
+        first.wait()
+        with hold_run_dir(out):
+            pass
+    with pytest.raises(OutputError, match="holds another run"):
+        open_run_dir(out, recipe, resume=False)
+
+
+def test_what_a_full_disk_left_of_a_beginning_is_no_obstacle(tmp_path: Path, recipe: Recipe) -> None:
+    (tmp_path / ".recipe.yaml.draft").write_text("")
+    open_run_dir(tmp_path, recipe, resume=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]
+
+
+def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path, recipe: Recipe) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match="is not empty"):
+        open_run_dir(tmp_path, recipe, resume=False)
+
+
+def test_a_file_in_the_way_is_told(tmp_path: Path, recipe: Recipe) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"cannot be written \(Not a directory\)"):
+        open_run_dir(tmp_path / "file" / "run", recipe, resume=False)
