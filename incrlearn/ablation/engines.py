@@ -31,7 +31,7 @@ def make_executor(
         DeviceError: there is no such engine, or its package is not installed, or it does not take these resources.
     """
     engine = on.partition(":")[0]
-    check_engine(on, resources)
+    check_engine(on, resources, device)
     if engine == "here":
         return _here(jobs or 1, device)
     try:
@@ -47,7 +47,7 @@ def make_executor(
         raise DeviceError(f"--on {on}: {type(error).__name__}: {error}") from error
 
 
-def check_engine(on: str, resources: Mapping[str, Any]) -> None:
+def check_engine(on: str, resources: Mapping[str, Any], device: str) -> None:
     """Make sure, without starting anything, that an engine is there.
 
     Raises:
@@ -58,6 +58,8 @@ def check_engine(on: str, resources: Mapping[str, Any]) -> None:
         raise DeviceError(f"--on {on}: no such engine{did_you_mean(engine, ENGINES)}; a Ray cluster is ray://host:port")
     if engine == "here" and resources:
         raise DeviceError("--resource goes with --on ray or --on slurm; here, --jobs and --device say it all")
+    if engine != "here" and device != "auto":
+        raise DeviceError(f"--device goes with --on here; {engine} gives each run its own, by --resource")
     if engine in _MODULES and find_spec(_MODULES[engine]) is None:
         raise DeviceError(f"--on {on}: {_MODULES[engine]} is not installed; pip install 'incrlearn[{engine}]'")
 

@@ -63,7 +63,7 @@ def ablate(
     from incrlearn.registry import Registry
 
     asked = read_resources(resources or [])
-    check_engine(on, asked)
+    check_engine(on, asked, device)
     grid = read_grid(recipe, overrides or (), read_seeds(seeds), Registry.discover())
     cells = grid.cells()
     records = finished_records(out, cells)

@@ -18,19 +18,25 @@ from incrlearn.ablation.executors.processes import Processes
 @pytest.mark.parametrize("on", ["slrum", "here:2", "slurm:host", "ray:host", "", "ray:"])
 def test_an_unknown_engine_is_refused(on: str) -> None:
     with pytest.raises(DeviceError, match="no such engine"):
-        check_engine(on, {})
+        check_engine(on, {}, "auto")
 
 
 def test_resources_go_with_an_engine() -> None:
     with pytest.raises(DeviceError, match="--resource goes with"):
-        check_engine("here", {"num_gpus": 1})
+        check_engine("here", {"num_gpus": 1}, "auto")
+
+
+@pytest.mark.parametrize("on", ["ray", "slurm"])
+def test_a_device_is_not_for_engines_to_ignore(on: str) -> None:
+    with pytest.raises(DeviceError, match="--device goes with --on here"):
+        check_engine(on, {}, "cuda:1")
 
 
 @pytest.mark.parametrize(("on", "package"), [("ray", "ray"), ("ray://host:1", "ray"), ("slurm", "submitit")])
 def test_a_missing_package_is_told_with_its_extra(monkeypatch: pytest.MonkeyPatch, on: str, package: str) -> None:
     monkeypatch.setattr(engines, "find_spec", lambda name: None if name == package else find_spec(name))
     with pytest.raises(DeviceError, match=rf"{package} is not installed; pip install 'incrlearn\[{on[:3]}"):
-        check_engine(on, {})
+        check_engine(on, {}, "auto")
 
 
 def test_here_one_job_needs_no_other_process(tmp_path: Path) -> None:
@@ -44,7 +50,7 @@ def test_here_one_job_needs_no_other_process(tmp_path: Path) -> None:
 def test_what_slurm_does_not_know_is_told(tmp_path: Path) -> None:
     pytest.importorskip("submitit")
     with pytest.raises(DeviceError, match=r"--on slurm: .*nonsense"):
-        make_executor("slurm", None, "cpu", {"nonsense": 1}, tmp_path, 1)
+        make_executor("slurm", None, "auto", {"nonsense": 1}, tmp_path, 1)
 
 
 @pytest.mark.slow
