@@ -11,7 +11,7 @@ import pytest
 from incrlearn import OutputError, Registry, load_recipe
 from incrlearn.engine.record import RunRecord
 from incrlearn.recipe import find_recipe
-from incrlearn.report.deviations import Deviation
+from incrlearn.report.deviations import Deviation, find_deviations
 from incrlearn.report.verify import check_numbers, judge, recipes_with_expected, runs_of_source, verify_runs
 
 RecordOf = Callable[..., RunRecord]
@@ -88,6 +88,11 @@ def test_a_run_of_the_shipped_settings_is_of_the_whole_protocol() -> None:
 )
 def test_seed_precision_evaluation_batch_and_loggers_are_no_deviation(changes: dict[str, Any]) -> None:
     assert verify_runs([shipped_run(changes)], tolerance=1.0).good
+
+
+def test_how_many_processes_read_images_is_no_deviation() -> None:
+    plain = shipped_run().recipe
+    assert find_deviations(plain, plain | {"data": plain["data"] | {"workers": 2}}) == ()
 
 
 @pytest.mark.parametrize(
