@@ -163,6 +163,10 @@ def test_runs_of_different_recipes_are_refused(record_of: RecordOf) -> None:
         verify_runs(runs, tolerance=1.0)
 
 
+def test_runs_may_be_logged_in_different_ways() -> None:
+    assert verify_runs([shipped_run(), shipped_run({"seed": 2, "plugins.log": None})], tolerance=1.0).good
+
+
 def test_runs_of_different_settings_are_refused_all_at_once(record_of: RecordOf) -> None:
     changes: list[dict[str, Any]] = [{}, {"seed": 2, "data.order": 3}, {"plugins.train.lr": 0.1}, {"data.flip": True}]
     runs = [record_of({"expected": dict(EXPECTED), **change}) for change in changes]
