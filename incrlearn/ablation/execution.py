@@ -13,6 +13,7 @@ from typing import Literal
 from incrlearn.ablation.executors.base import Executor, Handle
 from incrlearn.ablation.grid import Cell
 from incrlearn.ablation.job import Job, Outcome
+from incrlearn.ablation.table import DONE, INTERRUPTED, NOT_RUN
 from incrlearn.data import data_root
 from incrlearn.engine.checkpoint import newest_checkpoint
 from incrlearn.engine.record import RunRecord, is_finished, is_run, read_record
@@ -66,7 +67,7 @@ def finished_records(pool: Path, cells: Sequence[Cell]) -> dict[tuple[str, int],
 def state_of(pool: Path, cell: Cell) -> str:
     """``done``, ``interrupted`` or ``not run``."""
     run_dir = run_dir_of(pool, cell)
-    return "done" if is_finished(run_dir) else "interrupted" if is_run(run_dir) else "not run"
+    return DONE if is_finished(run_dir) else INTERRUPTED if is_run(run_dir) else NOT_RUN
 
 
 def tasks_done(pool: Path, cell: Cell) -> int:

@@ -12,6 +12,7 @@ CONFIDENCE = 0.95
 """Of the intervals of the differences to the base."""
 DONE = "done"
 NOT_RUN = "not run"
+INTERRUPTED = "interrupted"
 
 _SCALES = {"M": 1e6, "G": 1e9, "h": 3600.0}
 _LARGER_UNITS = {"flops_last": ("M", "G", 1e10), "seconds": ("s", "h", 36_000.0)}

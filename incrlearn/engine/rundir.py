@@ -32,9 +32,7 @@ def open_run_dir(path: Path, recipe: Recipe, resume: bool) -> None:
     if resume:
         _check_same_run(path, recipe)
         return
-    if path.exists() and (
-        not path.is_dir() or any(child.name != _draft(path / RECIPE).name for child in path.iterdir())
-    ):
+    if path.exists() and not _is_empty(path):
         if _is_held(path):
             raise OutputError(_HELD.format(path))
         holds = "holds another run" if (path / RECIPE).exists() else "is not empty"
@@ -91,6 +89,7 @@ def _draft(path: Path) -> Path:
 
 
 def _is_empty(path: Path) -> bool:
+    """Whether nothing is in a folder but the draft of a recipe that never came to be one."""
     return path.is_dir() and all(child == _draft(path / RECIPE) for child in path.iterdir())
 
 
