@@ -23,16 +23,15 @@ def decimals(table: AblationTable, column: Column) -> int:
     """
     if column.is_accuracy:
         return 2
-    means = [table.summary(row, column).mean for row in table.rows]
-    sizes = [abs(mean) / column.scale for mean in means if mean]
+    sizes = [abs(found.mean) / column.scale for found in table.spreads(column) if found.mean]
     least = 2 if column.metric.startswith("parameters") else 0
     return max(least, min(4, 2 - floor(log10(min(sizes))))) if sizes else least
 
 
 def is_constant(table: AblationTable, column: Column) -> bool:
     """Whether it is a cost that is the same in all runs of each variant, such as parameters without pruning."""
-    spreads = [sd for row in table.rows if (sd := table.summary(row, column).sd) is not None]
-    return not column.is_accuracy and bool(spreads) and not any(spreads)
+    deviations = [found.sd for found in table.spreads(column) if found.sd is not None]
+    return not column.is_accuracy and bool(deviations) and not any(deviations)
 
 
 def number(value: float, digits: int, signed: bool = False) -> str:
@@ -53,14 +52,14 @@ def mean_cell(table: AblationTable, row: Row, column: Column) -> str:
 
     The mean stands alone for one seed, and in a whole column of costs that no seed changes.
     """
-    summary = table.summary(row, column)
-    if summary.mean is None:
+    found = table.spread(row, column)
+    if found is None:
         return MISSING
     digits = decimals(table, column)
-    text = number(summary.mean / column.scale, digits)
-    if summary.sd is not None and not is_constant(table, column):
-        text += f" ± {number(summary.sd / column.scale, digits)}"
-    return text + _count_note(summary.n, len(table.finished(row)))
+    text = number(found.mean / column.scale, digits)
+    if found.sd is not None and not is_constant(table, column):
+        text += f" ± {number(found.sd / column.scale, digits)}"
+    return text + _count_note(found.n, len(table.finished(row)))
 
 
 def difference_cell(table: AblationTable, row: Row, column: Column) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 
-from incrlearn.ablation.statistics import Difference, Summary, paired_difference, summarise
+from incrlearn.statistics import Difference, Spread, paired_difference, spread
 
 CONFIDENCE = 0.95
 """Of the intervals of the differences to the base."""
@@ -129,9 +129,13 @@ class AblationTable:
         known = row.values.get(metric, {})
         return {seed: known[seed] for seed in self.finished(row) if seed in known and isfinite(known[seed])}
 
-    def summary(self, row: Row, column: Column) -> Summary:
-        """Mean and standard deviation over the seeds, in the unit of ``result.json`` (not divided by the scale)."""
-        return summarise(list(self.values(row, column.metric).values()))
+    def spread(self, row: Row, column: Column) -> Spread | None:
+        """Over the seeds, in the unit of ``result.json`` (not divided by the scale); None where no seed has a value."""
+        return spread(list(self.values(row, column.metric).values()))
+
+    def spreads(self, column: Column) -> list[Spread]:
+        """Of the rows that have values in ``column``."""
+        return [found for row in self.rows if (found := self.spread(row, column)) is not None]
 
     def difference(self, row: Row, column: Column) -> Difference | None:
         """Row minus base in points, with its interval; None for the base, other units, and without a common seed."""
@@ -167,7 +171,6 @@ def build_table(
 
 def _with_fitting_unit(table: AblationTable, column: Column) -> Column:
     small, large, limit = _LARGER_UNITS.get(column.metric, ("", "", 0.0))
-    means = [table.summary(row, column).mean for row in table.rows]
-    if column.unit != small or max((mean for mean in means if mean is not None), default=0.0) < limit:
+    if column.unit != small or max((found.mean for found in table.spreads(column)), default=0.0) < limit:
         return column
     return replace(column, label=column.label.replace(f"({small})", f"({large})"), unit=large)

@@ -110,8 +110,8 @@ def to_csv(table: AblationTable) -> str:
     for row in table.rows:
         cells: list[str | float | None] = [row.name, len(table.finished(row))]
         for column in table.columns:
-            summary = table.summary(row, column)
-            cells += [summary.mean, summary.sd]
+            found = table.spread(row, column)
+            cells += [found.mean, found.sd] if found is not None else [None] * 2
             if column.is_accuracy:
                 change = table.difference(row, column)
                 cells += [change.mean, change.low, change.high] if change is not None else [None] * 3
@@ -173,9 +173,14 @@ def _json_row(table: AblationTable, row: Row) -> dict[str, Any]:
         "name": row.name,
         "edits": list(row.edits),
         "seeds": {str(seed): {"state": row.state(seed), "values": _json_values(row, seed)} for seed in seeds},
-        "summaries": {column.metric: asdict(table.summary(row, column)) for column in table.columns},
+        "summaries": {column.metric: _json_spread(table, row, column) for column in table.columns},
         "differences": {column.metric: _json_difference(table, row, column) for column in table.columns},
     }
+
+
+def _json_spread(table: AblationTable, row: Row, column: Column) -> dict[str, Any]:
+    found = table.spread(row, column)
+    return asdict(found) if found is not None else {"n": 0, "mean": None, "sd": None}
 
 
 def _json_values(row: Row, seed: int) -> dict[str, float | None]:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from incrlearn.report.differences import Difference
-    from incrlearn.report.groups import Group, Spread
+    from incrlearn.report.groups import Group
     from incrlearn.report.protocol import Comparison
+    from incrlearn.statistics import Spread
 
 _COLUMNS = (
     ("average", "average\ntop-1, %"),

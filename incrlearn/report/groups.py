@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,26 +11,11 @@ from typing import Any
 
 from incrlearn.engine.record import RunRecord, find_runs, is_finished, read_record
 from incrlearn.errors import OutputError
+from incrlearn.statistics import Spread, spread
 
 _LONGEST_LABEL = 40
 _DIGEST = 8
 _LOG = "log"
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A number over several runs."""
-
-    mean: float
-    sd: float | None
-    """Standard deviation of the sample, over n - 1; None for a single run."""
-    n: int
-
-
-def spread(values: Sequence[float]) -> Spread:
-    """Mean and standard deviation of at least one value."""
-    sd = statistics.stdev(values) if len(values) > 1 else None
-    return Spread(statistics.fmean(values), sd, len(values))
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,8 +9,9 @@ from math import floor, isfinite, log10
 from typing import Any
 
 from incrlearn.engine.record import RunRecord
-from incrlearn.report.groups import Group, Spread, flatten, settings, show_value
+from incrlearn.report.groups import Group, flatten, settings, show_value
 from incrlearn.report.series import Expectation
+from incrlearn.statistics import Spread
 
 NOT_THERE = "\N{EN DASH}"
 """Stands for a number that is not defined and an option that a recipe does not have."""

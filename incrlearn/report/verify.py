@@ -15,7 +15,8 @@ from incrlearn.recipe.shipped import recipe_name
 from incrlearn.recipe.tree import read_tree
 from incrlearn.registry import Registry
 from incrlearn.report.deviations import ORDER, Deviation, find_deviations
-from incrlearn.report.groups import Spread, is_log, spread
+from incrlearn.report.groups import is_log
+from incrlearn.statistics import Spread, spread
 
 PARAMETER_TOLERANCE = 10.0
 """Percent of the expected number of parameters; papers round it."""
@@ -109,11 +110,12 @@ def check_numbers(runs: Sequence[RunRecord], expected: Mapping[str, Any], tolera
     checks = []
     for metric in ("average", "last", "parameters_average"):
         target = expected.get(metric)
-        values = [value for run in runs if (value := run.metric(metric)) is not None]
-        if target is None or not values:
+        if target is None:
             continue
         unit, margin = (1e6, target * PARAMETER_TOLERANCE / 100) if is_size(metric) else (1.0, tolerance)
-        got = spread([value / unit for value in values])
+        got = spread([value / unit for run in runs if (value := run.metric(metric)) is not None])
+        if got is None:
+            continue
         checks.append(Check(metric, target, got, judge(got.mean - target, margin)))
     return checks
 

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FLOORS = [
-    {"errors", "types", "rng"},
+    {"errors", "types", "rng", "statistics"},
     {"hooks", "plugin"},
     {"registry", "recipe", "calls"},
     {"network", "data", "memory", "metrics", "ledger"},

@@ -18,7 +18,6 @@ from incrlearn.ablation.cells import (
     number,
     one_line,
 )
-from incrlearn.ablation.statistics import Summary
 from incrlearn.ablation.table import (
     DEFAULT_COLUMNS,
     AblationTable,
@@ -29,6 +28,7 @@ from incrlearn.ablation.table import (
     find_column,
 )
 from incrlearn.engine.result import result_metrics
+from incrlearn.statistics import Spread
 
 TableOf = Callable[..., AblationTable]
 
@@ -74,11 +74,11 @@ def test_the_base_is_one_row(table_of: TableOf) -> None:
             replace(table, rows=rows)
 
 
-def test_summary_and_difference_are_over_finished_seeds(table_of: TableOf) -> None:
+def test_spread_and_difference_are_over_finished_seeds(table_of: TableOf) -> None:
     table = table_of()
     base, _, failed = table.rows
-    assert table.summary(base, column("average")) == Summary(3, 75.0, 1.0)
-    assert table.summary(failed, column("average")) == Summary(2, 73.75, pytest.approx(math.sqrt(1.125)))
+    assert table.spread(base, column("average")) == Spread(3, 75.0, 1.0)
+    assert table.spread(failed, column("average")) == Spread(2, 73.75, pytest.approx(math.sqrt(1.125)))
     difference = table.difference(failed, column("average"))
     assert difference is not None
     assert (difference.n, difference.mean) == (2, -1.75)  # of seeds 1 and 3, not the means' 73.75 - 75

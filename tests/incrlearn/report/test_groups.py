@@ -9,17 +9,9 @@ import pytest
 
 from incrlearn import OutputError
 from incrlearn.engine.record import RunRecord
-from incrlearn.report.groups import flatten, group_runs, read_runs, repeated, spread
+from incrlearn.report.groups import flatten, group_runs, read_runs, repeated
 
 RecordOf = Callable[..., RunRecord]
-
-
-def test_a_spread_has_the_standard_deviation_of_the_sample() -> None:
-    assert (spread([3.0]).mean, spread([3.0]).sd, spread([3.0]).n) == (3.0, None, 1)
-    several = spread([1.0, 2.0, 6.0])
-    assert (several.mean, several.n) == (3.0, 3)
-    # Squares 4 + 1 + 9 over n - 1.
-    assert several.sd == pytest.approx(7**0.5)
 
 
 def test_runs_that_differ_only_in_seed_and_loggers_are_one_group(record_of: RecordOf) -> None:

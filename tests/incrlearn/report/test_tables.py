@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from incrlearn.engine.record import RunRecord
-from incrlearn.report.groups import Spread, group_runs
+from incrlearn.report.groups import group_runs
 from incrlearn.report.series import expectations
 from incrlearn.report.tables import (
     NOT_THERE,
@@ -19,6 +19,7 @@ from incrlearn.report.tables import (
     result_rows,
     spread_words,
 )
+from incrlearn.statistics import Spread
 
 MakeRun = Callable[..., RunRecord]
 PERCENT = Column("average", "top-1", "%", "average", 1.0, 2)
@@ -29,15 +30,15 @@ MILLIONS = Column("parameters_average", "parameters", "M", "average", 1e6)
     ("spread", "column", "words"),
     [
         (None, PERCENT, NOT_THERE),
-        (Spread(math.nan, None, 1), PERCENT, NOT_THERE),
-        (Spread(71.456, None, 1), PERCENT, "71.46"),
-        (Spread(71.456, 0.104, 3), PERCENT, "71.46 ± 0.10"),
-        (Spread(71.456, 0.0, 3), PERCENT, "71.46 ± 0"),
-        (Spread(71.456, 0.001, 3), PERCENT, "71.46 ± <0.01"),
-        (Spread(61_580_000, 4_000, 3), MILLIONS, "61.6 ± <0.1"),
-        (Spread(1_220_400_000, None, 1), MILLIONS, "1,220"),
-        (Spread(49_377, 40, 3), MILLIONS, "0.0494 ± <0.0001"),
-        (Spread(0.0, None, 1), MILLIONS, "0"),
+        (Spread(1, math.nan, None), PERCENT, NOT_THERE),
+        (Spread(1, 71.456, None), PERCENT, "71.46"),
+        (Spread(3, 71.456, 0.104), PERCENT, "71.46 ± 0.10"),
+        (Spread(3, 71.456, 0.0), PERCENT, "71.46 ± 0"),
+        (Spread(3, 71.456, 0.001), PERCENT, "71.46 ± <0.01"),
+        (Spread(3, 61_580_000, 4_000), MILLIONS, "61.6 ± <0.1"),
+        (Spread(1, 1_220_400_000, None), MILLIONS, "1,220"),
+        (Spread(3, 49_377, 40), MILLIONS, "0.0494 ± <0.0001"),
+        (Spread(1, 0.0, None), MILLIONS, "0"),
     ],
     ids=str,
 )

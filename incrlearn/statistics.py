@@ -1,4 +1,4 @@
-"""Means over seeds and paired differences between two variants; pure functions of finite numbers."""
+"""Means over seeds and paired differences between two variants; pure functions of numbers."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from statistics import fmean, stdev
 
 
 @dataclass(frozen=True)
-class Summary:
-    """What several seeds of one variant came to, in the unit of the values."""
+class Spread:
+    """What several runs came to, in the unit of the values."""
 
     n: int
-    """How many values there were."""
-    mean: float | None
-    """None where there were none."""
+    """How many values there were; at least 1."""
+    mean: float
     sd: float | None
     """Standard deviation of the values with n - 1 below the line (of single runs, not of the mean); None for n < 2."""
 
@@ -34,10 +33,9 @@ class Difference:
     """Upper end of it; None for n < 2."""
 
 
-def summarise(values: Sequence[float]) -> Summary:
-    """Number, mean and sample standard deviation of ``values``, which are finite."""
-    n = len(values)
-    return Summary(n, fmean(values) if n else None, stdev(values) if n > 1 else None)
+def spread(values: Sequence[float]) -> Spread | None:
+    """Number, mean and sample standard deviation of ``values``; None where there are none."""
+    return Spread(len(values), fmean(values), stdev(values) if len(values) > 1 else None) if values else None
 
 
 def paired_difference(
