@@ -96,7 +96,12 @@ def _read_base(
     except RecipeError as error:
         problems.add(node.place, f"base: '{node.value}': {error.problems[0].message}")
         return None
-    return load_recipe(found, registry, overrides)
+    try:
+        return load_recipe(found, registry, overrides)
+    except RecipeError as error:
+        for problem in error.problems:
+            problems.add(Place(found, problem.line), problem.message)
+        return None
 
 
 def _read_seeds(node: Node | None, problems: Problems) -> tuple[int, ...]:

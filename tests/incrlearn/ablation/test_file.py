@@ -109,8 +109,10 @@ def test_an_empty_grid_is_refused(tiny: Path, variants: str) -> None:
 
 def test_a_broken_base_is_told_at_its_own_line(tiny: Path) -> None:
     tiny.write_text(tiny.read_text().replace("lr: 0.05", "lr: -1"))
-    with pytest.raises(RecipeError, match=r"tiny.yaml: 1 problem\n  line \d+: plugins.train.lr"):
+    with pytest.raises(RecipeError, match=r"parts.yaml: 1 problem\n  tiny.yaml, line \d+: plugins.train.lr"):
         read(tiny, GOOD)
+    with pytest.raises(RecipeError, match=r"2 problems\n  line 3: seeds: given twice: 3\n  tiny.yaml, line \d+: plug"):
+        read(tiny, GOOD.replace("[3, 4]", "[3, 3]"))
 
 
 def test_all_problems_are_told_at_once(tiny: Path) -> None:
