@@ -22,7 +22,10 @@ _PARTS = {
     "fingerprint": str,
     "seed": int,
     "metrics": dict,
+    "accuracy_matrix": list,
     "tasks": list,
+    "kinds": dict,
+    "data": str,
     "precision": str,
     "hardware": dict,
     "versions": dict,
@@ -95,7 +98,20 @@ def read_record(run_dir: Path) -> RunRecord:
     lacking = [key for key, kind in _PARTS.items() if not isinstance(summary.get(key), kind)]
     if lacking:
         raise OutputError(f"{run_dir / RESULT}: damaged, it lacks {', '.join(lacking)}; move the folder away")
+    if not _is_whole(summary["tasks"], summary["accuracy_matrix"]):
+        raise OutputError(f"{run_dir / RESULT}: damaged, tasks are missing from it; move the folder away")
     return RunRecord(run_dir, summary, recipe)
+
+
+def _is_whole(rows: list[Any], matrix: list[Any]) -> bool:
+    """Whether there is a row for each task, and in the matrix one of as many numbers as there were tasks."""
+    try:
+        numbers = [(row["task"], row["tasks"]) for row in rows]
+        widths = [len(accuracies) for accuracies in matrix]
+    except (KeyError, TypeError):
+        return False
+    count = len(rows)
+    return count > 0 and numbers == [(n, count) for n in range(1, count + 1)] and widths == list(range(1, count + 1))
 
 
 def find_runs(paths: Sequence[Path]) -> list[Path]:

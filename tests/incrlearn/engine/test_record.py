@@ -62,6 +62,19 @@ def test_another_format_and_damage_are_told(tmp_path: Path, finished: Path, resu
         read_record(tmp_path)
 
 
+def test_a_result_that_lacks_tasks_is_told(tmp_path: Path, finished: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text((finished / "recipe.yaml").read_text())
+    summary = json.loads((finished / "result.json").read_text())
+    for tasks, matrix in (
+        (summary["tasks"][:2], summary["accuracy_matrix"]),
+        ([], []),
+        (summary["tasks"], [[1.0]] * 3),
+    ):
+        (tmp_path / "result.json").write_text(json.dumps({**summary, "tasks": tasks, "accuracy_matrix": matrix}))
+        with pytest.raises(OutputError, match="tasks are missing"):
+            read_record(tmp_path)
+
+
 def test_runs_are_found_below_a_folder_each_once(finished: Path) -> None:
     assert find_runs([finished.parent, finished]) == [finished.resolve()]
 

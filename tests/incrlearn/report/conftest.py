@@ -123,7 +123,7 @@ def record_of(tmp_path: Path) -> RecordOf:
         registry = Registry.of({"synthetic": SyntheticData, **(plugins or {})})
         recipe = recipe_from_dict(changed(tiny_recipe(), changes or {}), registry, name)
         plan = make_plan(recipe)
-        rows = [_even_row(row.task, row.seen, top1, parameters) for row in plan.rows]
+        rows = [_even_row(row.task, len(plan.rows), row.seen, top1, parameters) for row in plan.rows]
         run_dir = tmp_path / f"run{len(list(tmp_path.glob('run*')))}"
         open_run_dir(run_dir, recipe, resume=False)
         write_result(run_dir, summarise(plan, Runtime("cpu", recipe.precision), rows))
@@ -147,8 +147,8 @@ def changed(plain: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _even_row(task: int, seen: int, top1: float, parameters: int) -> dict[str, Any]:
+def _even_row(task: int, tasks: int, seen: int, top1: float, parameters: int) -> dict[str, Any]:
     return {
-        "kind": "task", "task": task, "classes": seen, "top1": top1, "top5": 100.0, "accuracies": [top1] * task,
-        "parameters": parameters, "seconds": 1.0,
+        "kind": "task", "task": task, "tasks": tasks, "classes": seen, "top1": top1, "top5": 100.0,
+        "accuracies": [top1] * task, "parameters": parameters, "seconds": 1.0,
     }  # fmt: skip
