@@ -106,7 +106,7 @@ def absolute_use(use: str, base: Path) -> str:
     if not is_local(use):
         return use
     file, _, attribute = use.rpartition(":")
-    return f"{(base / Path(file).expanduser()).resolve()}:{attribute}"
+    return f"{_local_file(use, file, base)}:{attribute}"
 
 
 def _discovered() -> list[PluginEntry]:
@@ -133,7 +133,7 @@ def _load_local(use: str, base: Path) -> object:
     file, _, attribute = use.rpartition(":")
     if not file or not attribute.isidentifier():
         raise PluginError(f"'{use}': write the file and its class, such as ./my_loss.py:MyLoss")
-    path = (base / Path(file).expanduser()).resolve()
+    path = _local_file(use, file, base)
     if not path.is_file():
         found = [candidate.name for candidate in path.parent.glob("*.py")] if path.parent.is_dir() else []
         hint = did_you_mean(path.name, found) if found else ""
@@ -144,6 +144,21 @@ def _load_local(use: str, base: Path) -> object:
         raise PluginError(f"'{use}': {path.name} has no class '{attribute}'{did_you_mean(attribute, plugins)}")
     found_class: object = getattr(module, attribute)
     return found_class
+
+
+def _local_file(use: str, file: str, base: Path) -> Path:
+    """The absolute path that ``file`` means from ``base``.
+
+    Raises:
+        PluginError: it can be no file's name.
+    """
+    try:
+        path = (base / Path(file).expanduser()).resolve()
+        path.is_file()
+    # No such user behind ~; a name that is too long, a folder that may not be entered.
+    except (RuntimeError, OSError) as error:
+        raise PluginError(f"'{use}': names no file ({error})") from error
+    return path
 
 
 def _import_file(path: Path, use: str) -> ModuleType:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from incrlearn.errors import RecipeError, did_you_mean
 from incrlearn.recipe.nodes import Node, Place, Problems, read_yaml
-from incrlearn.recipe.shipped import find_recipe
+from incrlearn.recipe.shipped import existing_file, find_recipe
 from incrlearn.recipe.wording import show
 
 _NOT_INHERITED = "expected"
@@ -75,8 +75,8 @@ def _find_base(node: Node, path: Path, problems: Problems) -> Path | None:
     if not isinstance(text, str):
         problems.add(node.place, f"extends: must be the path of one recipe, not {show(node.plain())}")
         return None
-    base = path.parent / Path(text).expanduser()
-    if base.is_file():
+    base = existing_file(text, path.parent)
+    if base is not None:
         return base
     try:
         return find_recipe(text)

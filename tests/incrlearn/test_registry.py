@@ -124,6 +124,8 @@ def test_local_files_of_one_name_stay_apart_and_edits_are_seen(tmp_path: Path) -
     ("use", "message"),
     [
         ("./focsl.py:Focal", r"no file .*focsl\.py; did you mean 'focal\.py'"),
+        ("~no-such-user/focal.py:Focal", r"names no file"),
+        (f"./{'x' * 300}.py:Focal", r"names no file"),
         ("./focal.py:Focl", r"focal\.py has no class 'Focl'; did you mean 'Focal'"),
         ("./focal.py", r"write the file and its class, such as"),
         ("./focal.py:", r"write the file and its class, such as"),

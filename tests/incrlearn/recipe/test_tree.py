@@ -50,6 +50,11 @@ def test_problem_of_a_base_names_its_file(write: Any, problems_of: Any, variant:
     ("text", "message"),
     [
         ("extends: bse.yaml", "line 1: extends: 'bse.yaml': no such file; did you mean 'base.yaml'?"),
+        (
+            "extends: ~no-such-user/base.yaml",
+            "line 1: extends: '~no-such-user/base.yaml': no such file, and no shipped recipe of",
+        ),
+        (f"extends: {'x' * 300}.yaml", "line 1: extends: 'xxx"),
         ("extends: 3", "line 1: extends: must be the path of one recipe, not 3"),
         ("extends: recipe.yaml", "line 1: extends: goes round in a circle: recipe.yaml -> recipe.yaml"),
         ("extends: other.yaml", "other.yaml, line 1: extends: goes round in a circle: recipe.yaml -> other.yaml -> re"),
