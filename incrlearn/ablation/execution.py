@@ -13,11 +13,8 @@ from typing import Literal
 from incrlearn.ablation.executors.base import Executor, Handle
 from incrlearn.ablation.grid import Cell
 from incrlearn.ablation.job import Job, Outcome
-from incrlearn.ablation.table import DONE, INTERRUPTED, NOT_RUN
+from incrlearn.ablation.pool import Pool
 from incrlearn.data import data_root
-from incrlearn.engine.checkpoint import newest_checkpoint
-from incrlearn.engine.record import RunRecord, is_finished, is_run, read_record
-from incrlearn.errors import OutputError
 
 TIMES_LOST = 3
 """A run whose worker was lost so often is given up."""
@@ -34,55 +31,14 @@ class Event:
     message: str = ""
 
 
-def run_dir_of(pool: Path, cell: Cell) -> Path:
-    """Where a run lies: below ``pool``, named by its fingerprint."""
-    return pool / cell.recipe.fingerprint
-
-
-def finished_records(pool: Path, cells: Sequence[Cell]) -> dict[tuple[str, int], RunRecord]:
-    """The finished runs among ``cells``, by variant and seed.
-
-    Raises:
-        OutputError: for all that cannot be used: damaged, of another version's format, of another recipe.
-    """
-    records, problems = {}, []
-    for cell in cells:
-        run_dir = run_dir_of(pool, cell)
-        if not is_finished(run_dir):
-            continue
-        try:
-            record = read_record(run_dir)
-        except OutputError as error:
-            problems.append(f"{error} (nothing was changed; move the folder away, or name another pool with --out)")
-            continue
-        if record.fingerprint != cell.recipe.fingerprint:
-            problems.append(f"{run_dir}: holds the run of recipe {record.fingerprint}; move it away")
-            continue
-        records[cell.key] = record
-    if problems:
-        raise OutputError("\n".join(problems))
-    return records
-
-
-def state_of(pool: Path, cell: Cell) -> str:
-    """``done``, ``interrupted`` or ``not run``."""
-    run_dir = run_dir_of(pool, cell)
-    return DONE if is_finished(run_dir) else INTERRUPTED if is_run(run_dir) else NOT_RUN
-
-
-def tasks_done(pool: Path, cell: Cell) -> int:
-    """How many tasks of a run are finished."""
-    return newest_checkpoint(run_dir_of(pool, cell))
-
-
-def make_job(pool: Path, cell: Cell, data: Path | None) -> Job:
+def make_job(pool: Pool, cell: Cell, data: Path | None) -> Job:
     """A cell in plain values; its device is the executor's to choose.
 
     ``./data`` is told to the worker, which may stand in another folder; INCRLEARN_DATA is its own machine's.
     """
     is_theirs = data is None and bool(os.environ.get("INCRLEARN_DATA"))
     return Job(
-        run_dir=str(run_dir_of(pool, cell).resolve()),
+        run_dir=str(pool.run_dir(cell).resolve()),
         name=cell.recipe.name,
         recipe=cell.recipe.resolved(),
         fingerprint=cell.recipe.fingerprint,
@@ -91,12 +47,12 @@ def make_job(pool: Path, cell: Cell, data: Path | None) -> Job:
     )
 
 
-def run_cells(cells: Sequence[Cell], pool: Path, data: Path | None, executor: Executor) -> Generator[Event, None, None]:
+def run_cells(cells: Sequence[Cell], pool: Pool, data: Path | None, executor: Executor) -> Generator[Event, None, None]:
     """Train what is not finished, one event at a time; stops all workers when the caller stops listening.
 
     Args:
         cells: in the order in which they are begun.
-        pool: where the run directories lie.
+        pool: where the runs lie.
         data: where data sets lie.
         executor: is closed at the end.
     """

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from incrlearn.ablation.execution import run_dir_of, state_of
 from incrlearn.ablation.grid import Cell, Grid
+from incrlearn.ablation.pool import Pool
 from incrlearn.ablation.table import (
     DEFAULT_COLUMNS,
     DONE,
@@ -28,7 +28,7 @@ Key = tuple[str, int]
 
 
 def tabulate(
-    grid: Grid, cells: Sequence[Cell], records: Mapping[Key, RunRecord], failures: Mapping[Key, str], pool: Path
+    grid: Grid, cells: Sequence[Cell], records: Mapping[Key, RunRecord], failures: Mapping[Key, str], pool: Pool
 ) -> AblationTable:
     """The table of a grid as far as it is trained.
 
@@ -37,13 +37,13 @@ def tabulate(
         cells: all of its runs.
         records: the finished ones.
         failures: what went wrong with others just now.
-        pool: where the run directories lie.
+        pool: where the runs lie.
     """
     rows = []
     for variant in grid.variants:
         own = [cell for cell in cells if cell.variant == variant.name]
         states = {
-            cell.seed: f"failed: {failures[cell.key]}" if cell.key in failures else state_of(pool, cell) for cell in own
+            cell.seed: f"failed: {failures[cell.key]}" if cell.key in failures else pool.state(cell) for cell in own
         }
         done = {cell.seed: records[cell.key] for cell in own if cell.key in records}
         values = {
@@ -62,13 +62,13 @@ def columns_of(grid: Grid) -> list[Column]:
     return [column for column in found if column is not None]
 
 
-def write_runs(cells: Sequence[Cell], pool: Path, folder: Path) -> None:
+def write_runs(cells: Sequence[Cell], pool: Pool, folder: Path) -> None:
     """Note beside the table which runs it is made of, so that they can be reported on and compared.
 
     Raises:
         OutputError: the folder cannot be written.
     """
-    places = [os.path.relpath(run_dir_of(pool, cell), folder) for cell in cells]
+    places = [os.path.relpath(pool.run_dir(cell), folder) for cell in cells]
     try:
         write_atomically(folder / RUNS, json.dumps({"runs": places}, indent=2) + "\n")
     except OSError as error:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from incrlearn.ablation.executors.base import Executor
     from incrlearn.ablation.grid import Cell, Grid
+    from incrlearn.ablation.pool import Pool
     from incrlearn.engine.record import RunRecord
 
     Records = Mapping[tuple[str, int], RunRecord]
@@ -57,16 +58,17 @@ def ablate(
 ) -> None:
     """Train a recipe and variants of it with several seeds; write and print the table."""
     from incrlearn.ablation.engines import check_engine
-    from incrlearn.ablation.execution import finished_records
     from incrlearn.ablation.file import read_grid
     from incrlearn.ablation.grid import select
+    from incrlearn.ablation.pool import Pool
     from incrlearn.registry import Registry
 
     asked = read_resources(resources or [])
     check_engine(on, asked, device)
-    grid = read_grid(recipe, overrides or (), read_seeds(seeds), Registry.discover())
-    cells = grid.cells()
-    records = finished_records(out, cells)
+    registry = Registry.discover()
+    grid = read_grid(recipe, overrides or (), read_seeds(seeds), registry)
+    cells, pool = grid.cells(), Pool(out, registry)
+    records = pool.finished(cells)
     waiting = [cell for cell in select(grid, only or (), cells) if cell.key not in records]
     console = output_console()
     there = f"{len(records)} of {len(cells)} runs are done"
@@ -74,7 +76,7 @@ def ablate(
     for line in grid.left_in:
         say(console, line)
     if dry_run:
-        _print_grid(console, grid, cells, records, waiting, jobs or 1, out)
+        _print_grid(console, grid, cells, records, waiting, jobs or 1, pool)
         return
     failures: dict[tuple[str, int], str] = {}
     if waiting:
@@ -84,11 +86,11 @@ def ablate(
 
         try:
             executor = make_executor(on, jobs, device, asked, out / "engine", len(waiting))
-            failures = _train(console, waiting, out, data, executor)
+            failures = _train(console, waiting, pool, data, executor)
         except KeyboardInterrupt:
             say(console, "interrupted; the same command goes on from the last finished tasks")
             raise typer.Exit(INTERRUPTED) from None
-    _print_table(console, grid, cells, failures, out)
+    _print_table(console, grid, cells, failures, pool)
     if failures:
         raise typer.Exit(1)
 
@@ -146,7 +148,7 @@ def _check_plans(grid: Grid, waiting: Sequence[Cell], data: Path | None, device:
 
 
 def _train(
-    console: Console, waiting: Sequence[Cell], out: Path, data: Path | None, executor: Executor
+    console: Console, waiting: Sequence[Cell], pool: Pool, data: Path | None, executor: Executor
 ) -> dict[tuple[str, int], str]:
     """Train what is waiting, telling of each run; what failed, by variant and seed."""
     from incrlearn.ablation.execution import run_cells
@@ -154,8 +156,8 @@ def _train(
 
     failures = {}
     # Closed here and not when it is collected: an interrupt while a line is printed has to stop the workers too.
-    events = closing(run_cells(waiting, out, data, executor))
-    with AblationDisplay(console, out, len(waiting)) as display, events as happening:
+    events = closing(run_cells(waiting, pool, data, executor))
+    with AblationDisplay(console, pool, len(waiting)) as display, events as happening:
         for event in happening:
             display.tell(event)
             if event.kind == "failed":
@@ -164,10 +166,15 @@ def _train(
 
 
 def _print_grid(
-    console: Console, grid: Grid, cells: Sequence[Cell], records: Records, waiting: Sequence[Cell], jobs: int, out: Path
+    console: Console,
+    grid: Grid,
+    cells: Sequence[Cell],
+    records: Records,
+    waiting: Sequence[Cell],
+    jobs: int,
+    pool: Pool,
 ) -> None:
     """Each variant with what it changes and the state of its seeds; then how long the rest may take."""
-    from incrlearn.ablation.execution import run_dir_of, state_of, tasks_done
     from incrlearn.ablation.outcome import expected_seconds
 
     table = Table("variant", "seed", "state", "run")
@@ -175,16 +182,16 @@ def _print_grid(
     asked = {cell.key for cell in waiting}
     for variant in grid.variants:
         for number, cell in enumerate(cell for cell in cells if cell.variant == variant.name):
-            state = state_of(out, cell)
+            state = pool.state(cell)
             if state == "interrupted":
-                state = f"interrupted after {tasks_done(out, cell)} tasks"
+                state = f"interrupted after {pool.tasks_done(cell)} tasks"
             if cell.key not in records and cell.key not in asked:
                 state += ", not asked for"
             name, edits = (variant.name, "\n".join(variant.edits) or "(the base)") if number == 0 else ("", "")
-            place = run_dir_of(out, cell).name
+            place = pool.run_dir(cell).name
             table.add_row(*(Text(text) for text in (name, str(cell.seed), state, place, edits)))
     console.print(table)
-    say(console, f"runs lie in {out}, by the fingerprints of their recipes")
+    say(console, f"runs lie in {pool.folder}, by the fingerprints of their recipes")
     guesses = [expected_seconds(cell, records) for cell in waiting]
     known = [guess for guess in guesses if guess is not None]
     if not waiting:
@@ -197,19 +204,18 @@ def _print_grid(
 
 
 def _print_table(
-    console: Console, grid: Grid, cells: Sequence[Cell], failures: Mapping[tuple[str, int], str], out: Path
+    console: Console, grid: Grid, cells: Sequence[Cell], failures: Mapping[tuple[str, int], str], pool: Pool
 ) -> None:
-    from incrlearn.ablation.execution import finished_records
     from incrlearn.ablation.outcome import tabulate, write_runs
     from incrlearn.ablation.writers import write_all
     from incrlearn.cli.ablation_table import ablation_footnotes, ablation_table
 
-    table = tabulate(grid, cells, finished_records(out, cells), failures, out)
+    table = tabulate(grid, cells, pool.finished(cells), failures, pool)
     console.print(ablation_table(table))
     for line in ablation_footnotes(table):
         say(console, line)
-    folder = out / "tables" / grid.name
+    folder = pool.folder / "tables" / grid.name
     files = write_all(table, folder)
-    write_runs(cells, out, folder)
+    write_runs(cells, pool, folder)
     say(console, f"written: {', '.join(map(str, files))}")
     say(console, f"figures and all that: incrlearn report {folder}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
@@ -11,8 +10,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.progress import Task as Bar
 from rich.text import Text
 
-from incrlearn.ablation.execution import Event, run_dir_of, tasks_done
+from incrlearn.ablation.execution import Event
 from incrlearn.ablation.grid import Cell
+from incrlearn.ablation.pool import Pool
 from incrlearn.cli.consoles import say
 from incrlearn.cli.words import duration
 from incrlearn.engine.record import read_record
@@ -21,7 +21,7 @@ from incrlearn.engine.record import read_record
 class AblationDisplay(AbstractContextManager["AblationDisplay"]):
     """Tells of each run when it begins and ends."""
 
-    def __init__(self, console: Console, pool: Path, total: int) -> None:
+    def __init__(self, console: Console, pool: Pool, total: int) -> None:
         """Print to ``console`` about ``total`` runs below ``pool``."""
         self._console, self._pool = console, pool
         self._at_work: dict[tuple[str, int], Cell] = {}
@@ -53,9 +53,9 @@ class AblationDisplay(AbstractContextManager["AblationDisplay"]):
         cell = event.cell
         if event.kind == "started":
             self._at_work[cell.key] = cell
-            done = tasks_done(self._pool, cell)
+            done = self._pool.tasks_done(cell)
             how = f"goes on behind task {done}" if done else "begins"
-            say(self._console, f"{_name(cell)}: {how}, in {run_dir_of(self._pool, cell)}")
+            say(self._console, f"{_name(cell)}: {how}, in {self._pool.run_dir(cell)}")
             return
         self._at_work.pop(cell.key, None)
         if event.kind == "done":
@@ -71,10 +71,10 @@ class AblationDisplay(AbstractContextManager["AblationDisplay"]):
         """The runs at work, each with the task it is at."""
         # A copy: this is asked by the thread that draws, while the other one tells of runs.
         cells = list(self._at_work.values())
-        return "; ".join(f"{_name(cell)}, task {tasks_done(self._pool, cell) + 1}" for cell in cells)
+        return "; ".join(f"{_name(cell)}, task {self._pool.tasks_done(cell) + 1}" for cell in cells)
 
     def _numbers(self, cell: Cell) -> str:
-        record = read_record(run_dir_of(self._pool, cell))
+        record = read_record(self._pool.run_dir(cell))
         numbers = [f"{word} top-1 {record.metric(word):.2f} %" for word in ("average", "last")]
         return ", ".join([*numbers, duration(record.metric("seconds") or 0.0)])
 

@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
 from filelock import FileLock, Timeout
 
-from incrlearn.errors import OutputError
-from incrlearn.recipe import Recipe
+from incrlearn.errors import IncrlearnError, OutputError
+from incrlearn.recipe import Recipe, recipe_from_dict
+from incrlearn.registry import Registry
 
 RECIPE = "recipe.yaml"
 RESULT = "result.json"
@@ -110,9 +112,18 @@ def _check_same_run(path: Path, recipe: Recipe) -> None:
         raise OutputError(f"{path}: there is no run to resume (no {RECIPE})")
     if (path / RESULT).exists():
         raise OutputError(f"{path}: this run is finished; its numbers are in {RESULT}")
-    stored, mine = (path / RECIPE).read_text(encoding="utf-8"), recipe.to_yaml()
+    stored, mine = _as_read_now((path / RECIPE).read_text(encoding="utf-8"), recipe), recipe.to_yaml()
     if stored != mine:
         lines = difflib.unified_diff(
             stored.splitlines(), mine.splitlines(), "the run's", "this recipe", lineterm="", n=1
         )
         raise OutputError("\n".join([f"{path}: the run has another recipe; resume it with its own:", *lines]))
+
+
+def _as_read_now(stored: str, recipe: Recipe) -> str:
+    """A stored recipe with the options that its plug-ins have got since, at their defaults; as it is if that fails."""
+    classes = {choice.use: choice.plugin for choice in recipe.plugins} | {recipe.data.use: recipe.data.plugin}
+    try:
+        return recipe_from_dict(yaml.safe_load(stored), Registry.of(classes), recipe.name).to_yaml()
+    except (yaml.YAMLError, IncrlearnError):
+        return stored

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from incrlearn import OutputError, Registry
-from incrlearn.ablation.execution import finished_records, make_job, run_cells, run_dir_of, state_of
+from incrlearn.ablation.execution import make_job, run_cells
 from incrlearn.ablation.executors import processes
 from incrlearn.ablation.executors.base import Handle
 from incrlearn.ablation.executors.here import Done, Here
 from incrlearn.ablation.executors.processes import Processes, share_devices
 from incrlearn.ablation.grid import Cell
 from incrlearn.ablation.job import Job, Outcome
+from incrlearn.ablation.pool import Pool
 from incrlearn.engine.record import read_record
 from incrlearn.engine.rundir import hold_run_dir
 from incrlearn.recipe import load_recipe
@@ -30,6 +31,10 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def cell_of(tiny: Path, name: str = "base", *overrides: str) -> Cell:
     return Cell(name, load_recipe(tiny, Registry.discover(), overrides))
+
+
+def pool_at(folder: Path) -> Pool:
+    return Pool(folder, Registry.discover())
 
 
 @dataclass
@@ -61,7 +66,7 @@ def lose(job: Job) -> Outcome:
 
 def test_a_run_whose_worker_is_lost_three_times_is_given_up(tiny: Path) -> None:
     engine = Scripted(lose)
-    events = list(run_cells([cell_of(tiny)], tiny.parent / "pool", None, engine))
+    events = list(run_cells([cell_of(tiny)], pool_at(tiny.parent / "pool"), None, engine))
     assert [event.kind for event in events] == ["started", "lost", "started", "lost", "started", "failed"]
     assert "lost 3 times" in events[-1].message
     assert "gone" in events[-1].message
@@ -72,7 +77,7 @@ def test_a_run_whose_worker_is_lost_three_times_is_given_up(tiny: Path) -> None:
 def test_a_failure_does_not_stop_the_others(tiny: Path) -> None:
     cells = [cell_of(tiny, "a"), cell_of(tiny, "b", "plugins.train.lr=0.01")]
     engine = Scripted(lambda job: Outcome("no" if job.fingerprint == cells[0].recipe.fingerprint else None))
-    events = list(run_cells(cells, tiny.parent, None, engine))
+    events = list(run_cells(cells, pool_at(tiny.parent), None, engine))
     assert [(e.kind, e.cell.variant) for e in events if e.kind != "started"] == [("failed", "a"), ("done", "b")]
 
 
@@ -85,50 +90,50 @@ def test_a_job_that_the_engine_does_not_take_fails_alone(tiny: Path) -> None:
             return super().submit(job, slot)
 
     cells = [cell_of(tiny, "a"), cell_of(tiny, "b", "plugins.train.lr=0.01")]
-    events = list(run_cells(cells, tiny.parent, None, Refusing(lambda job: Outcome())))
+    events = list(run_cells(cells, pool_at(tiny.parent), None, Refusing(lambda job: Outcome())))
     assert [(e.kind, e.cell.variant) for e in events if e.kind != "started"] == [("failed", "a"), ("done", "b")]
     assert "ConnectionError: nobody answers" in events[1].message
 
 
 def test_the_engine_is_closed_when_nobody_listens_any_more(tiny: Path) -> None:
     engine = Scripted(lambda job: Outcome())
-    events = run_cells([cell_of(tiny)], tiny.parent, None, engine)
+    events = run_cells([cell_of(tiny)], pool_at(tiny.parent), None, engine)
     next(events)
     events.close()
     assert engine.is_closed
 
 
 def test_an_interrupted_run_goes_on_to_the_same_bits(tiny: Path) -> None:
-    cell, whole, broken = cell_of(tiny), tiny.parent / "whole", tiny.parent / "broken"
+    cell, whole, broken = cell_of(tiny), pool_at(tiny.parent / "whole"), pool_at(tiny.parent / "broken")
     list(run_cells([cell], whole, None, Here("cpu")))
     engine = Here("cpu")
-    assert state_of(broken, cell) == "not run"
+    assert broken.state(cell) == "not run"
     list(run_cells([cell], broken, None, engine))
-    run_dir = run_dir_of(broken, cell)
+    run_dir = broken.run_dir(cell)
     (run_dir / "result.json").unlink()
     last = run_dir / "checkpoints" / "task_02"
     for file in last.iterdir():
         file.unlink()
     last.rmdir()
-    assert state_of(broken, cell) == "interrupted"
+    assert broken.state(cell) == "interrupted"
     assert [event.kind for event in run_cells([cell], broken, None, engine)] == ["started", "done"]
-    both = [read_record(run_dir_of(pool, cell)) for pool in (whole, broken)]
+    both = [read_record(pool.run_dir(cell)) for pool in (whole, broken)]
     assert both[0].summary["accuracy_matrix"] == both[1].summary["accuracy_matrix"]
-    assert finished_records(broken, [cell])[cell.key].metric("last") == both[0].metric("last")
+    assert broken.finished([cell])[cell.key].metric("last") == both[0].metric("last")
     damaged = run_dir / "result.json"
     for text, words in [('{"format": 99}', "format 99"), ('{"format": 1}', "damaged, it lacks recipe")]:
         damaged.write_text(text)
         with pytest.raises(OutputError, match=words):
-            finished_records(broken, [cell])
+            broken.finished([cell])
 
 
 def test_a_run_that_another_process_trains_is_refused(tiny: Path) -> None:
     cell = cell_of(tiny)
-    run_dir = run_dir_of(tiny.parent, cell)
+    run_dir = pool_at(tiny.parent).run_dir(cell)
     run_dir.mkdir()
     (run_dir / "recipe.yaml").write_text(cell.recipe.to_yaml())
     with hold_run_dir(run_dir):
-        *_, event = run_cells([cell], tiny.parent, None, Processes(["cpu"]))
+        *_, event = run_cells([cell], pool_at(tiny.parent), None, Processes(["cpu"]))
     assert event.kind == "failed"
     assert "another process is training this run" in event.message
 
@@ -136,8 +141,8 @@ def test_a_run_that_another_process_trains_is_refused(tiny: Path) -> None:
 def test_a_killed_worker_is_replaced_and_its_run_goes_on(tiny: Path) -> None:
     cell = cell_of(tiny, "base", "plugins.train.epochs=10", "data.tasks=3")
     engine = Processes(["cpu"])
-    handle = engine.submit(make_job(tiny.parent, cell, None), 0)
-    first = run_dir_of(tiny.parent, cell) / "checkpoints" / "task_01"
+    handle = engine.submit(make_job(pool_at(tiny.parent), cell, None), 0)
+    first = pool_at(tiny.parent).run_dir(cell) / "checkpoints" / "task_01"
     while not first.is_dir() and not handle.is_done():
         time.sleep(0.02)
     (worker,) = engine._pools[0]._processes
@@ -146,7 +151,7 @@ def test_a_killed_worker_is_replaced_and_its_run_goes_on(tiny: Path) -> None:
         time.sleep(0.02)
     with pytest.raises(RuntimeError):
         handle.outcome()
-    events = [event.kind for event in run_cells([cell], tiny.parent, None, engine)]
+    events = [event.kind for event in run_cells([cell], pool_at(tiny.parent), None, engine)]
     assert events == ["started", "done"]
     assert first.is_dir()
 

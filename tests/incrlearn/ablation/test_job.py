@@ -10,13 +10,18 @@ from incrlearn import Registry
 from incrlearn.ablation.execution import make_job
 from incrlearn.ablation.grid import Cell
 from incrlearn.ablation.job import TRACEBACK, Job, train
+from incrlearn.ablation.pool import Pool
 from incrlearn.engine.record import is_finished, read_record
 from incrlearn.recipe import load_recipe
 
 
+def pool_at(folder: Path) -> Pool:
+    return Pool(folder, Registry.discover())
+
+
 @pytest.fixture
 def job(tiny: Path) -> Job:
-    made = make_job(tiny.parent / "pool", Cell("base", load_recipe(tiny, Registry.discover())), None)
+    made = make_job(pool_at(tiny.parent / "pool"), Cell("base", load_recipe(tiny, Registry.discover())), None)
     return replace(made, device="cpu", threads=1)
 
 
@@ -28,12 +33,12 @@ def test_paths_are_absolute_and_data_is_that_of_the_caller(tiny: Path, monkeypat
     monkeypatch.chdir(tiny.parent)
     monkeypatch.delenv("INCRLEARN_DATA", raising=False)
     cell = Cell("base", load_recipe(tiny, Registry.discover()))
-    made = make_job(Path("pool"), cell, None)
+    made = make_job(pool_at(Path("pool")), cell, None)
     assert Path(made.run_dir) == tiny.parent.resolve() / "pool" / cell.recipe.fingerprint
     assert made.data == str(tiny.parent.resolve() / "data")
-    assert make_job(Path("pool"), cell, Path("~/images")).data == str(Path.home() / "images")
+    assert make_job(pool_at(Path("pool")), cell, Path("~/images")).data == str(Path.home() / "images")
     monkeypatch.setenv("INCRLEARN_DATA", "/elsewhere")
-    assert make_job(Path("pool"), cell, None).data is None
+    assert make_job(pool_at(Path("pool")), cell, None).data is None
 
 
 def test_a_run_is_trained_once(job: Job) -> None:
@@ -64,7 +69,7 @@ def test_a_plugins_own_mistake_leaves_a_line_and_a_traceback(tiny: Path, raised:
         f"    @hookimpl\n    def prepare(self, state):\n        raise {raised}\n"
     )
     recipe = load_recipe(tiny, Registry.discover(), ["plugins.auxiliary=./bad.py:Bad"])
-    job = replace(make_job(tiny.parent / "pool", Cell("bad", recipe), None), device="cpu", threads=1)
+    job = replace(make_job(pool_at(tiny.parent / "pool"), Cell("bad", recipe), None), device="cpu", threads=1)
     error = str(train(job).error)
     assert "not so" in error
     trace = Path(job.run_dir) / TRACEBACK

@@ -10,8 +10,13 @@ from incrlearn import OutputError, Registry
 from incrlearn.ablation.file import read_grid
 from incrlearn.ablation.grid import Grid
 from incrlearn.ablation.outcome import columns_of, expected_seconds, tabulate, write_runs
+from incrlearn.ablation.pool import Pool
 from incrlearn.ablation.table import DEFAULT_COLUMNS
 from incrlearn.engine.record import RunRecord
+
+
+def pool_at(folder: Path) -> Pool:
+    return Pool(folder, Registry.discover())
 
 
 def record(seconds: float, threads: int = 1, last: float | None = 50.0) -> RunRecord:
@@ -32,7 +37,7 @@ def grid(tiny: Path) -> Grid:
 def test_a_table_tells_what_is_done_failed_and_not_run(grid: Grid, tmp_path: Path) -> None:
     cells = grid.cells()
     done, failed, *_ = cells
-    table = tabulate(grid, cells, {done.key: record(9, last=62.5)}, {failed.key: "no memory"}, tmp_path)
+    table = tabulate(grid, cells, {done.key: record(9, last=62.5)}, {failed.key: "no memory"}, pool_at(tmp_path))
     first, second, third = table.rows
     assert first.values["last"] == {1: 62.5}
     assert dict(first.states) == {1: "done", 2: "not run"}
@@ -42,15 +47,15 @@ def test_a_table_tells_what_is_done_failed_and_not_run(grid: Grid, tmp_path: Pat
 
 def test_a_run_that_another_process_finished_meanwhile_is_done(grid: Grid, tmp_path: Path) -> None:
     cell = grid.cells()[0]
-    table = tabulate(grid, grid.cells(), {cell.key: record(9)}, {cell.key: "another process"}, tmp_path)
+    table = tabulate(grid, grid.cells(), {cell.key: record(9)}, {cell.key: "another process"}, pool_at(tmp_path))
     assert table.rows[0].states[1] == "done"
 
 
 def test_what_makes_rows_less_comparable_is_noted(grid: Grid, tmp_path: Path) -> None:
     a, b, *_ = grid.cells()
-    alike = tabulate(grid, grid.cells(), {a.key: record(1), b.key: record(1)}, {}, tmp_path)
+    alike = tabulate(grid, grid.cells(), {a.key: record(1), b.key: record(1)}, {}, pool_at(tmp_path))
     assert alike.notes == ()
-    unlike = tabulate(grid, grid.cells(), {a.key: record(1), b.key: record(1, threads=4)}, {}, tmp_path)
+    unlike = tabulate(grid, grid.cells(), {a.key: record(1), b.key: record(1, threads=4)}, {}, pool_at(tmp_path))
     assert unlike.notes == ("The runs differ in CPU threads: 1, 4.",)
 
 
@@ -70,8 +75,8 @@ def test_time_is_that_of_the_variant_then_that_of_all(grid: Grid) -> None:
 def test_the_runs_of_a_table_are_listed_relative_to_it(grid: Grid, tmp_path: Path) -> None:
     folder = tmp_path / "pool" / "tables" / "x"
     folder.mkdir(parents=True)
-    write_runs(grid.cells(), tmp_path / "pool", folder)
+    write_runs(grid.cells(), pool_at(tmp_path / "pool"), folder)
     listed = json.loads((folder / "runs.json").read_text())["runs"]
     assert listed == [f"../../{cell.recipe.fingerprint}" for cell in grid.cells()]
     with pytest.raises(OutputError, match="cannot be written"):
-        write_runs(grid.cells(), tmp_path / "pool", tmp_path / "absent")
+        write_runs(grid.cells(), pool_at(tmp_path / "pool"), tmp_path / "absent")
