@@ -33,10 +33,9 @@ class MaskOptions(Plugin.Config):
     settle: bool = True
     """Re-estimate batch norm in one pass over the phase's training data after the removal; false leaves its statistics
     as they were learned under the masks, as the paper does with ``binarise_at: 1``."""
-    regrow: Literal["kept", "fresh"] = "kept"
-    """How the channels that were removed come back in the next extractor, where that starts from this one: with their
-    weights of before the removal, which checkpoints hold until then (the size of one extractor), or from a new draw.
-    With ``start: fresh`` of the network nobody asks for them, and ``fresh`` here saves the space."""
+    regrow: Literal["kept", "fresh"] = "fresh"
+    """How the channels that were removed come back in the next extractor, where that starts from this one: from a new
+    draw, or with their weights of before the removal, which checkpoints hold until then (the size of one extractor)."""
 
     @model_validator(mode="after")
     def _fits(self) -> MaskOptions:

@@ -52,7 +52,7 @@ def run(out: Path, **options: Any) -> tuple[Starts, Backbone, Backbone, dict[str
 
 
 def test_kept_channels_come_back_with_their_weights_of_before_the_removal(tmp_path: Path) -> None:
-    seen, pruned, full, kept = run(tmp_path / "run")
+    seen, pruned, full, kept = run(tmp_path / "run", regrow="kept")
     assert kept is not None
     assert pruned.removed
     full.load_state_dict(kept)
@@ -65,7 +65,7 @@ def test_kept_channels_come_back_with_their_weights_of_before_the_removal(tmp_pa
 
 
 def test_fresh_channels_come_back_from_a_new_draw_and_nothing_is_put_aside(tmp_path: Path) -> None:
-    seen, pruned, full, kept = run(tmp_path / "run", regrow="fresh")
+    seen, pruned, full, kept = run(tmp_path / "run")
     assert kept is None
     grow_back(pruned, full)
     for name, value in seen.weights[2].items():
