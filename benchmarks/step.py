@@ -23,6 +23,7 @@ from incrlearn import Network, Phase, RunState, Samples, Task
 from incrlearn.calls import Calls
 from incrlearn.data import ArrayImages, Augment, Loader, Source, Split, make_loader
 from incrlearn.engine.defaults import CoreDefaults
+from incrlearn.engine.passes import RunPasses
 from incrlearn.engine.phase import EpochTotals, train_step
 from incrlearn.engine.runtime import Runtime
 from incrlearn.network import BranchedNetwork, LinearHead, build_backbone
@@ -98,7 +99,7 @@ def our_steps(network: Network, loader: Loader, samples: Samples, batch: int, ru
     phase = Phase("train", epochs=1, batch=batch)
     state = RunState(1, runtime.device, task, (3, 32, 32), phase=phase, current=network)
     runtime.place(network)
-    calls.prepare(state)
+    calls.prepare(state, RunPasses(state, runtime, loader, batch, lambda _: 0.0))
     network.train()
     optimizer = torch.optim.SGD(calls.param_groups(state, phase), lr=0.1, momentum=0.9, weight_decay=5e-4)
     while True:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from incrlearn.registry import Registry
     from incrlearn.types import (
         Batch,
+        HeldOut,
         LossTerm,
         Network,
         Output,
@@ -39,6 +40,7 @@ __all__ = [
     "Batch",
     "DataError",
     "DeviceError",
+    "HeldOut",
     "IncrlearnError",
     "LossTerm",
     "MakeBackbone",
@@ -75,6 +77,7 @@ def __getattr__(name: str) -> object:
     homes = {
         "incrlearn.types": {
             "Batch",
+            "HeldOut",
             "LossTerm",
             "Network",
             "Output",

@@ -16,10 +16,12 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from incrlearn.errors import PluginError, did_you_mean
 from incrlearn.hooks import Hooks, MakeBackbone, Row
+from incrlearn.observe import Around, observed
 from incrlearn.plugin import Plugin
 from incrlearn.types import (
     Backbone,
     Batch,
+    HeldOut,
     LossTerm,
     Network,
     Output,
@@ -43,15 +45,22 @@ class Calls:
     """Calls the hooks of one run.
 
     Plug-ins answer in the order given; ``core`` holds the defaults, asked last; ``watchers`` (a display) only look
-    on, after everybody else.
+    on, after everybody else. With ``around``, that happens around every implementation of a plug-in's hook.
 
     Raises:
         PluginError: for an implementation that could not work: a misspelt hook, an unknown argument, a forgotten
             ``@hookimpl``, a default value on an argument, ``tryfirst``.
     """
 
-    def __init__(self, plugins: Sequence[Plugin], core: Sequence[object] = (), watchers: Sequence[object] = ()) -> None:
+    def __init__(
+        self,
+        plugins: Sequence[Plugin],
+        core: Sequence[object] = (),
+        watchers: Sequence[object] = (),
+        around: Around | None = None,
+    ) -> None:
         self.plugins = tuple(plugins)
+        self._registered: dict[int, object] = {}
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(Hooks)
         self._labels: dict[int, str] = {}
@@ -62,9 +71,13 @@ class Calls:
         # pluggy calls the last registered first.
         for plugin, label in reversed(named):
             check_implementations(plugin, label, is_core=label == "core")
-            self._labels[id(plugin)] = label
+            answering = plugin
+            if around is not None and isinstance(plugin, Plugin):
+                answering = observed(plugin, label, around, f"{PROJECT}_impl")
+            self._registered[id(plugin)] = answering
+            self._labels |= {id(plugin): label, id(answering): label}
             try:
-                self._manager.register(plugin, name=f"{label}#{len(self._labels)}")
+                self._manager.register(answering, name=f"{label}#{len(self._registered)}")
             except pluggy.PluginValidationError as error:
                 raise PluginError(f"plug-in '{label}': {error}") from error
 
@@ -75,6 +88,11 @@ class Calls:
             callers = reversed(getattr(self._manager.hook, name).get_hookimpls())
             table.append((name, [self._labels[id(caller.plugin)] for caller in callers]))
         return table
+
+    def wants(self, word: str, phase: Phase | None = None) -> bool:
+        """Whether a plug-in needs ``word``; with ``phase``, one that takes part in its loss."""
+        terms = phase.terms if phase is not None else None
+        return any(word in p.needs and (terms is None or bool(terms & p.provides)) for p in self.plugins)
 
     @contextmanager
     def _blame(self, hook: str, task: Task | None = None) -> Iterator[None]:
@@ -95,6 +113,14 @@ class Calls:
         with self._blame("explain"):
             answers: list[list[str]] = self._manager.hook.explain(backbone=backbone, image_shape=image_shape)
         return [line for answer in answers for line in answer]
+
+    # -- data
+
+    def hold_out(self, state: RunState, new: Samples, quota: int | None) -> HeldOut | None:
+        """What of ``new`` no phase is to train on; None where nobody asks for it."""
+        with self._blame("hold_out", state.task):
+            chosen: HeldOut | None = self._manager.hook.hold_out(state=state, new=new, quota=quota)
+        return chosen
 
     # -- growth
 
@@ -124,10 +150,10 @@ class Calls:
             raise PluginError(f"grow_head must give a torch module, not {head!r}")
         return head
 
-    def prepare(self, state: RunState) -> None:
+    def prepare(self, state: RunState, passes: TaskPasses) -> None:
         """Everybody gets ready for the task."""
         with self._blame("prepare", state.task):
-            self._manager.hook.prepare(state=state)
+            self._manager.hook.prepare(state=state, passes=passes)
 
     # -- phases
 
@@ -180,7 +206,8 @@ class Calls:
         """The summands of the loss that take part in ``state.phase``."""
         terms = state.phase.terms if state.phase is not None else None
         if terms not in self._loss_callers:
-            absent = [p for p in self.plugins if terms is not None and not (terms & p.provides)]
+            left_out = [p for p in self.plugins if terms is not None and not (terms & p.provides)]
+            absent = [self._registered[id(plugin)] for plugin in left_out]
             self._loss_callers[terms] = self._manager.subset_hook_caller("loss_terms", remove_plugins=absent)
         with self._blame("loss_terms", state.task):
             lists: list[list[LossTerm]] = self._loss_callers[terms](state=state, batch=batch, out=out)

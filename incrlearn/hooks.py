@@ -3,9 +3,10 @@
 ::
 
     for task in tasks:
+        held_out     = hold_out(state, new, quota)               first; none: all data trains
         network      = expand(state, old, make_backbone)         first
         network.head = grow_head(state, old, width)              first
-        prepare(state)                                           each
+        prepare(state, passes)                                   each
         for phase in phases(state):                              list, recipe order
             samples   = select_data(state, phase, new, memory)   first; default: new + memory
             groups    = param_groups(state, phase)               first; default: what requires a gradient
@@ -57,6 +58,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from incrlearn.types import (
     Backbone,
     Batch,
+    HeldOut,
     LossTerm,
     Network,
     Output,
@@ -90,6 +92,18 @@ class Hooks:
         if you cannot work with it: the recipe is then refused before anything is trained.
         """
 
+    # -- data --------------------------------------------------------------------------------------------------
+
+    @hookspec(firstresult=True)
+    def hold_out(self, state: RunState, new: Samples, quota: int | None) -> HeldOut | None:
+        """Keep some of the task's samples ``new`` from training; they, and no others of them, are ``state.held_out``.
+
+        The engine takes them out of ``state.new``, keeps some of them as exemplars, as many as ``share`` tells, ranks
+        these by themselves, and in later tasks takes them out of ``state.memory`` too. ``state.held_out`` has those of
+        old classes already; there is no network of this task yet. Some of each class must be left. ``quota`` is how
+        many exemplars a known class has; in the first task, how many its classes will have; None without a memory.
+        """
+
     # -- growth ------------------------------------------------------------------------------------------------
 
     @hookspec(firstresult=True)
@@ -115,8 +129,11 @@ class Hooks:
         """
 
     @hookspec
-    def prepare(self, state: RunState) -> None:
-        """Get ready for the task, network and head being there: attach an auxiliary head, take a snapshot."""
+    def prepare(self, state: RunState, passes: TaskPasses) -> None:
+        """Get ready for the task, network and head being there: attach an auxiliary head, take a snapshot.
+
+        ``passes`` gives features of training images under the network as the task finds it, to start weights from.
+        """
 
     # -- phases ------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
@@ -11,39 +13,93 @@ from incrlearn.plugin import Plugin
 from incrlearn.types import Samples, Task
 
 
+@dataclass(frozen=True, eq=False)
+class ClassExemplars:
+    """The exemplars of one class as positions in the training split, int64, best first in both parts."""
+
+    training: Tensor
+    held_out: Tensor
+    """Those that no phase trains on."""
+    share: float = 0.0
+    """Of the exemplars, the share that is held out; see :func:`held_out_part`."""
+
+    def shrunk(self, quota: int) -> ClassExemplars:
+        """At most ``quota`` of them, the best of each part."""
+        part = held_out_part(quota, self.share)
+        return ClassExemplars(self.training[: quota - part].clone(), self.held_out[:part].clone(), self.share)
+
+
+def held_out_part(quota: int, share: float) -> int:
+    """How many of a class's ``quota`` exemplars are held-out ones: quota times share, rounded to the nearest.
+
+    At least one where anything is held out, and never all: of a quota of 1 none is.
+
+    Args:
+        quota: 0 or more.
+        share: from 0 to 1.
+    """
+    if share <= 0:
+        return 0
+    return min(max(1, int(quota * share + 0.5)), max(0, quota - 1))
+
+
 class ExemplarMemory:
-    """Exemplars of each class seen, best first, so that a smaller quota keeps a prefix."""
+    """Exemplars of each class seen, best first, so that a smaller quota keeps a prefix of either part."""
 
     def __init__(self) -> None:
-        self._ranked: dict[int, Tensor] = {}
+        self._classes: dict[int, ClassExemplars] = {}
 
     def __len__(self) -> int:
-        return sum(len(indices) for indices in self._ranked.values())
+        return sum(len(kept.training) + len(kept.held_out) for kept in self._classes.values())
 
-    def put(self, label: int, indices: Tensor) -> None:
-        """Keep ``indices`` (int64, positions in the training split, best first) as the exemplars of ``label``."""
-        self._ranked[label] = indices.clone()
+    def put(self, label: int, kept: ClassExemplars) -> None:
+        """Keep the exemplars of ``label``."""
+        self._classes[label] = kept
 
     def truncate(self, quota: int) -> None:
         """Keep at most ``quota`` exemplars of each class, the best."""
-        self._ranked = {label: indices[:quota].clone() for label, indices in self._ranked.items()}
+        self._classes = {label: kept.shrunk(quota) for label, kept in self._classes.items()}
 
     def samples(self) -> Samples:
-        """All exemplars, by class and best first within a class."""
-        if not self._ranked:
-            return Samples.empty()
-        labels = sorted(self._ranked)
-        indices = torch.cat([self._ranked[label] for label in labels])
-        counts = torch.tensor([len(self._ranked[label]) for label in labels])
-        return Samples(indices, torch.repeat_interleave(torch.tensor(labels), counts))
+        """The exemplars to train on, by class and best first within a class."""
+        return _by_class({label: kept.training for label, kept in self._classes.items()})
+
+    def held_out(self) -> Samples:
+        """The exemplars that no phase trains on, by class and best first within a class."""
+        return _by_class({label: kept.held_out for label, kept in self._classes.items()})
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Exemplars by label, as text because checkpoints keep plain keys."""
-        return {str(label): indices for label, indices in self._ranked.items()}
+        """Exemplars by label, as text because checkpoints keep plain keys; held-out ones under keys of their own."""
+        state = {}
+        for label, kept in self._classes.items():
+            state[str(label)] = kept.training
+            if kept.share > 0:
+                share = torch.tensor(kept.share, dtype=torch.float64)
+                state |= {f"{label} held out": kept.held_out, f"{label} share": share}
+        return state
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take back what :meth:`state_dict` gave."""
-        self._ranked = {int(label): indices for label, indices in state.items()}
+        """Take back what :meth:`state_dict` gave, or what was written when nothing could be held out yet."""
+        nothing, no_share = torch.empty(0, dtype=torch.int64), torch.zeros(())
+        self._classes = {
+            int(label): ClassExemplars(
+                training=state[label],
+                held_out=state.get(f"{label} held out", nothing),
+                share=float(state.get(f"{label} share", no_share)),
+            )
+            for label in state
+            if label.isdecimal()
+        }
+
+
+def _by_class(indices: dict[int, Tensor]) -> Samples:
+    """Samples in the order of their labels."""
+    if not indices:
+        return Samples.empty()
+    labels = sorted(indices)
+    counts = torch.tensor([len(indices[label]) for label in labels])
+    positions = torch.cat([indices[label] for label in labels])
+    return Samples(positions, torch.repeat_interleave(torch.tensor(labels), counts))
 
 
 def exemplars_per_class(total: int | None, per_class: int | None, seen: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -32,7 +33,8 @@ class Plugin:
     kind: ClassVar[str] = "other"
     """What it is: network, head, loss, prune, memory, phase, adjust, score, data or log."""
     needs: ClassVar[frozenset[str]] = frozenset()
-    """Words that some plug-in of the recipe must provide; for ``teacher`` the engine does, see `RunState.teacher`."""
+    """Words that some plug-in of the recipe must provide; for ``teacher`` and ``maps`` the engine does, see
+    `RunState.teacher` and `Output.maps`."""
     provides: ClassVar[frozenset[str]] = frozenset()
     """Words that describe what it offers to others, such as ``parts``."""
     affects_result: ClassVar[bool] = True
@@ -42,6 +44,14 @@ class Plugin:
         """Options of the plug-in, each with a type, a range and a docstring; unknown ones are errors."""
 
         model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+        def also_provides(self) -> frozenset[str]:
+            """Words that the plug-in provides with these options, beside those of its class."""
+            return frozenset()
+
+        def refuses(self) -> Mapping[str, str]:
+            """Words that no other plug-in may provide beside these options; for each why, and what to write instead."""
+            return {}
 
     config: Config
 

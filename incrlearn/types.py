@@ -6,15 +6,34 @@ extractor i (D = sum of d_i). Labels are positions in the class order: the class
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from incrlearn.modules import Backbone, Network, Output, Removal, Stage
 from incrlearn.rng import derive_seed, make_generator
+
+__all__ = [
+    "Backbone",
+    "Batch",
+    "HeldOut",
+    "LossTerm",
+    "Network",
+    "Output",
+    "Passes",
+    "Phase",
+    "Removal",
+    "RunState",
+    "Samples",
+    "Stage",
+    "Task",
+    "TaskPasses",
+    "Teacher",
+]
 
 
 @dataclass(frozen=True)
@@ -69,6 +88,16 @@ class Samples:
 
 
 @dataclass(frozen=True, eq=False)
+class HeldOut:
+    """What a plug-in wants to keep from training, for validation."""
+
+    positions: Tensor
+    """int64, among the samples it was asked about."""
+    share: float = 0.0
+    """Of the exemplars of their classes, the share that is to be held-out ones too, from 0 to below 1."""
+
+
+@dataclass(frozen=True, eq=False)
 class Batch:
     """What one step sees, on the device."""
 
@@ -79,18 +108,6 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.labels)
-
-
-@dataclass(frozen=True, eq=False)
-class Output:
-    """What a network says of a batch, in float32 whatever the precision of the run."""
-
-    parts: tuple[Tensor, ...]
-    """One (B, d_i) per extractor, oldest first."""
-    features: Tensor
-    """(B, D), the parts side by side: DER's super-feature (Eq. 1)."""
-    logits: Tensor
-    """(B, K); in a phase with a temperature, already divided by it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,108 +136,8 @@ class Phase:
     """Only loss plug-ins that provide one of these words take part; None: all."""
     temperature: float = 1.0
     """Logits are divided by it before any loss sees them."""
-
-
-@dataclass(frozen=True)
-class Removal:
-    """Channels that were taken out of a backbone's weights: enough to do the same to a fresh one."""
-
-    images: tuple[int, int, int]
-    """(C, H, W) of the images it reads."""
-    channels: dict[str, list[int]]
-    """Per root layer (a path in the backbone) the channels removed; what hung on them went too."""
-    width: int
-    """Width of the features afterwards."""
-    parameters: int
-    """How many parameters are left."""
-
-
-class Backbone(nn.Module):
-    """One extractor: images (B, C, H, W) -> pooled features (B, width).
-
-    Attributes:
-        width: width of the features.
-        removed: what was taken out of its weights so far, oldest first.
-        dormant: full-size weights and buffers by name, from before the removals, for an extractor that starts from this
-            one; None: what was removed starts from a new draw. No part of the network: not saved with it, not counted.
-    """
-
-    def __init__(self, model: nn.Module, width: int) -> None:
-        super().__init__()
-        self.model = model
-        self.width = width
-        self.removed: tuple[Removal, ...] = ()
-        self.dormant: dict[str, Tensor] | None = None
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, width)."""
-        features: Tensor = self.model(images)
-        return features
-
-
-class Network(nn.Module, ABC):
-    """What the engine and the plug-ins may ask of a network; `incrlearn.network.BranchedNetwork` is the built-in one.
-
-    Attributes:
-        head: the classifier, (B, D) -> (B, K); the engine assigns what ``grow_head`` returns.
-        attachments: modules that only training needs, such as an auxiliary head; see :meth:`attach`. The engine drops
-            them at the end of the task, so they count in no parameter report and no checkpoint.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.head: nn.Module = nn.Identity()
-        self.attachments = nn.ModuleDict()
-
-    @property
-    @abstractmethod
-    def widths(self) -> tuple[int, ...]:
-        """The width d_i of each extractor, oldest first."""
-
-    @abstractmethod
-    def extract(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(B, C, H, W) -> one (B, d_i) per extractor, oldest first."""
-
-    @abstractmethod
-    def layout(self) -> dict[str, Any]:
-        """Plain values from which the ``rebuild`` hook makes the same shapes again, without the head."""
-
-    @property
-    def width(self) -> int:
-        """D, the width of the features."""
-        return sum(self.widths)
-
-    def classify(self, parts: tuple[Tensor, ...], temperature: float = 1.0) -> Output:
-        """The parts, put side by side and through the head, in float32; logits are divided by ``temperature``.
-
-        Called outside of autocast: logits rounded to bfloat16 would tie.
-        """
-        floats = tuple(part.float() for part in parts)
-        features = torch.cat(floats, dim=1)
-        logits: Tensor = self.head(features)
-        return Output(floats, features, logits / temperature)
-
-    def attach(self, key: str, module: nn.Module) -> None:
-        """Attach a module for training under the recipe key of its plug-in.
-
-        Where features are removed in the middle of the task, a module that reads them must follow. A
-        ``torch.nn.Linear`` does by itself; any other needs ``in_features`` and ``narrow(kept)``, see
-        `incrlearn.network.Narrowable`. A module that reads no features is left alone.
-        """
-        # Bare keys may not bear the names of ModuleDict's own methods, such as "update".
-        self.attachments[f"for {key}"] = module
-
-    def detach(self, key: str) -> None:
-        """Drop what was attached under ``key`` before its time, the end of the task."""
-        del self.attachments[f"for {key}"]
-
-    def attached(self, key: str) -> nn.Module:
-        """What was attached under ``key``."""
-        return self.attachments[f"for {key}"]
-
-    def forward(self, images: Tensor) -> Output:
-        """``classify(extract(images))``."""
-        return self.classify(self.extract(images))
+    augment: bool = True
+    """False: images come as they do in evaluation."""
 
 
 class TaskPasses(Protocol):
@@ -232,6 +149,10 @@ class TaskPasses(Protocol):
 
     def features(self, samples: Samples) -> Tensor:
         """(n, D) float32, on the CPU: features of training images in eval mode, without augmentation."""
+        ...
+
+    def batches(self, samples: Samples, batch: int) -> Iterator[Batch]:
+        """Training images on the device, in the order of ``samples``, ``batch`` at a time, without augmentation."""
         ...
 
 
@@ -255,7 +176,7 @@ class Teacher(Protocol):
         ...
 
     def __call__(self, batch: Batch) -> Output:
-        """What it says of a batch, over the classes known then; computed once, however many ask."""
+        """What it says of a batch, over the classes known then; computed once. With maps where anybody needs them."""
         ...
 
 
@@ -275,7 +196,11 @@ class RunState:
     new: Samples = field(default_factory=Samples.empty)
     """Training samples of this task's data."""
     memory: Samples = field(default_factory=Samples.empty)
-    """Exemplars of the classes known before this task; in ``task_end`` of its own too. Best first within a class."""
+    """Exemplars of the classes known before this task, without those held out. Best first within a class. In
+    ``task_end`` all that are kept, those of its own classes and those held out too: nothing is trained there."""
+    held_out: Samples = field(default_factory=Samples.empty)
+    """What no phase trains on unless its plug-in selects it: of this task's data, and of the exemplars. In ``task_end``
+    the exemplars among ``memory`` that are held out."""
     teacher: Teacher | None = None
     """The network of the task before; None in the first task, and where no plug-in needs ``teacher``."""
     current: Network | None = None

@@ -18,6 +18,7 @@ from incrlearn.cli.options import (
     command_line,
     read_recipe,
 )
+from incrlearn.cli.trace import asked_trace
 from incrlearn.errors import OutputError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def run(
 ) -> None:
     """Train a recipe, task by task, and write its run directory."""
     chosen = read_recipe(recipe, overrides, seed)
+    around = asked_trace()
     if out is None:
         out = find_unfinished(chosen) if resume else default_out(chosen, datetime.now())
     from incrlearn.cli.display import make_display
@@ -51,7 +53,7 @@ def run(
     say(console, f"{chosen.name}, seed {chosen.seed}, recipe {chosen.fingerprint}, in {out}")
     try:
         with make_display(console) as display:
-            result = run_recipe(chosen, out, data=data, device=device, resume=resume, watchers=[display])
+            result = run_recipe(chosen, out, data=data, device=device, resume=resume, watchers=[display], around=around)
     except KeyboardInterrupt:
         if (out / "recipe.yaml").exists():
             again = command_line(recipe, overrides, seed, data, device)
@@ -71,11 +73,12 @@ def find_unfinished(recipe: Recipe) -> Path:
     Raises:
         OutputError: there is none.
     """
+    from incrlearn.engine.rundir import holds_run_of
+
     folder = RUNS / recipe.name
     unfinished = [path.parent for path in folder.glob("*/recipe.yaml") if not (path.parent / "result.json").exists()]
     newest_first = sorted(unfinished, key=lambda path: path.name, reverse=True)
-    # The text and not the fingerprint: a run goes on with its own loggers too.
-    same = [path for path in newest_first if (path / "recipe.yaml").read_text(encoding="utf-8") == recipe.to_yaml()]
+    same = [path for path in newest_first if holds_run_of(path, recipe)]
     if same:
         return same[0]
     others = newest_first

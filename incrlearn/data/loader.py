@@ -22,14 +22,16 @@ from incrlearn.types import Batch, Samples
 class Loader(Protocol):
     """Gives the images of one split as batches on the device."""
 
-    def train(self, samples: Samples, batch: int, order: torch.Generator, augment: torch.Generator) -> Iterator[Batch]:
+    def train(
+        self, samples: Samples, batch: int, order: torch.Generator, augment: torch.Generator | None
+    ) -> Iterator[Batch]:
         """One epoch: shuffled by ``order`` alone, augmented by ``augment`` alone.
 
         Args:
             samples: what to go through, each image once.
             batch: images a batch at most; sizes are as even as can be, see :func:`batches_in_epoch`.
             order: CPU generator for the order.
-            augment: CPU generator for the augmentation.
+            augment: CPU generator for the augmentation; None: images are not augmented.
 
         Raises:
             DataError: an image cannot be read.
@@ -92,10 +94,12 @@ class DeviceLoader:
         self._mean, self._std = _column(source.mean, device), _column(source.std, device)
         self._device = device
 
-    def train(self, samples: Samples, batch: int, order: torch.Generator, augment: torch.Generator) -> Iterator[Batch]:
+    def train(
+        self, samples: Samples, batch: int, order: torch.Generator, augment: torch.Generator | None
+    ) -> Iterator[Batch]:
         """See :meth:`Loader.train`."""
         shuffled = samples.take(torch.randperm(len(samples), generator=order))
-        draws = draw(self._augment, len(samples), augment).to(self._device)
+        draws = draw(self._augment, len(samples), augment).to(self._device) if augment is not None else None
         return self._batches(shuffled, _training_bounds(len(samples), batch), draws)
 
     def plain(self, samples: Samples, batch: int) -> Iterator[Batch]:
@@ -144,10 +148,14 @@ class StreamLoader:
             generator=torch.Generator(),  # else each pass would draw from the global one
         )
 
-    def train(self, samples: Samples, batch: int, order: torch.Generator, augment: torch.Generator) -> Iterator[Batch]:
+    def train(
+        self, samples: Samples, batch: int, order: torch.Generator, augment: torch.Generator | None
+    ) -> Iterator[Batch]:
         """See :meth:`Loader.train`."""
         shuffled = samples.take(torch.randperm(len(samples), generator=order))
-        seeds: list[int] = torch.randint(2**63 - 1, (len(samples),), generator=augment).tolist()
+        seeds: list[int] | None = None
+        if augment is not None:
+            seeds = torch.randint(2**63 - 1, (len(samples),), generator=augment).tolist()
         return self._batches(shuffled, _training_bounds(len(samples), batch), seeds)
 
     def plain(self, samples: Samples, batch: int) -> Iterator[Batch]:

@@ -8,19 +8,20 @@ from incrlearn.calls import Calls
 from incrlearn.engine.defaults import CoreDefaults
 from incrlearn.hooks import MakeBackbone
 from incrlearn.network import build_backbone
+from incrlearn.observe import Around
 from incrlearn.recipe import BackboneOptions, Recipe
 from incrlearn.rng import derive_seed
 from incrlearn.types import Backbone
 
 
-def make_calls(recipe: Recipe, watchers: Sequence[object] = ()) -> Calls:
+def make_calls(recipe: Recipe, watchers: Sequence[object] = (), around: Around | None = None) -> Calls:
     """Fresh instances of the recipe's plug-ins behind the hooks.
 
     Raises:
         PluginError: a plug-in implements its hooks in a way that could not work.
     """
     plugins = [choice.plugin(choice.key, choice.config) for choice in recipe.plugins]
-    return Calls(plugins, core=[CoreDefaults()], watchers=watchers)
+    return Calls(plugins, core=[CoreDefaults()], watchers=watchers, around=around)
 
 
 def backbone_maker(recipe: Recipe, channels: int) -> MakeBackbone:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +12,7 @@ from torch.optim.swa_utils import update_bn
 from incrlearn.data import Loader
 from incrlearn.engine.evaluate import extract_features
 from incrlearn.engine.runtime import Runtime
-from incrlearn.types import Phase, RunState, Samples
+from incrlearn.types import Batch, Phase, RunState, Samples
 
 Evaluator = Callable[[RunState], float]
 """Top-1 in percent of ``state.network`` on the test images of the classes seen."""
@@ -36,6 +36,10 @@ class RunPasses:
         """See :meth:`incrlearn.types.TaskPasses.features`."""
         return extract_features(self.state, self.runtime, self.train, samples, self.eval_batch)
 
+    def batches(self, samples: Samples, batch: int) -> Iterator[Batch]:
+        """See :meth:`incrlearn.types.TaskPasses.batches`."""
+        return self.train.plain(samples, batch)
+
 
 @dataclass(frozen=True, eq=False)
 class PhasePasses:
@@ -52,6 +56,10 @@ class PhasePasses:
     def features(self, samples: Samples) -> Tensor:
         """See :meth:`incrlearn.types.TaskPasses.features`."""
         return self.run.features(samples)
+
+    def batches(self, samples: Samples, batch: int) -> Iterator[Batch]:
+        """See :meth:`incrlearn.types.TaskPasses.batches`."""
+        return self.run.batches(samples, batch)
 
     @torch.no_grad()
     def settle_norms(self, module: nn.Module) -> None:

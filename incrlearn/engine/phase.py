@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from incrlearn.data import Loader, batches_in_epoch
 from incrlearn.engine.passes import PhasePasses, RunPasses
 from incrlearn.engine.runtime import Runtime
 from incrlearn.errors import PluginError, TrainingError
+from incrlearn.network import read_maps
 from incrlearn.types import Batch, LossTerm, Output, Phase, RunState, Samples
 
 
@@ -78,9 +80,8 @@ def _run_epoch(
     batches = batches_in_epoch(len(samples), phase.batch)
     totals = EpochTotals()
     purpose = f"{phase.name}/epoch {state.epoch}"
-    epoch = loader.train(
-        samples, phase.batch, order=state.generator(f"order/{purpose}"), augment=state.generator(f"augment/{purpose}")
-    )
+    augment = state.generator(f"augment/{purpose}") if phase.augment else None
+    epoch = loader.train(samples, phase.batch, order=state.generator(f"order/{purpose}"), augment=augment)
     rate = float(optimizer.param_groups[0]["lr"])
     for number, batch in enumerate(epoch):
         position = number / (batches - 1) if batches > 1 else 1.0
@@ -101,9 +102,10 @@ def train_step(
 ) -> tuple[list[LossTerm], Output]:
     """One step of the optimizer; waits for nothing on the device. Head and losses compute in float32."""
     calls.batch_start(state, position)
-    with torch.set_grad_enabled(phase.trains == "network"), runtime.autocast():
+    stages = state.network.stages() if calls.wants("maps", phase) else ()
+    with torch.set_grad_enabled(phase.trains == "network"), runtime.autocast(), read_maps(stages) as maps:
         parts = state.network.extract(batch.images)
-    out = state.network.classify(parts, phase.temperature)
+    out = replace(state.network.classify(parts, phase.temperature), maps=tuple(maps))
     terms = calls.loss_terms(state, batch, out)
     optimizer.zero_grad(set_to_none=True)
     runtime.backward(total_loss(terms, phase))

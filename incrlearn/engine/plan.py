@@ -12,7 +12,7 @@ from incrlearn.data import DataPlugin, Scenario, Source, data_root, make_scenari
 from incrlearn.engine.assemble import backbone_maker, make_calls
 from incrlearn.errors import PluginError, Problem, RecipeError
 from incrlearn.metrics import parameter_count
-from incrlearn.network import check_backbone
+from incrlearn.network import check_backbone, map_shapes
 from incrlearn.recipe import Recipe
 
 
@@ -79,6 +79,8 @@ def make_plan(recipe: Recipe, data: Path | None = None) -> Plan:
     try:
         backbone = backbone_maker(recipe, source.channels)("check")
         check_backbone(backbone, recipe.backbone, source.channels, source.size)
+        if calls.wants("maps"):
+            map_shapes(backbone, source.image_shape)
         parameters = parameter_count(backbone)
         notes = calls.explain(backbone, source.image_shape)
     except RecipeError as error:

@@ -25,7 +25,8 @@ from incrlearn.engine.checkpoint import (
     restore_network,
     save_checkpoint,
 )
-from incrlearn.engine.evaluate import extract_features, logit_accuracy, score_samples
+from incrlearn.engine.evaluate import logit_accuracy, score_samples
+from incrlearn.engine.exemplars import choose_exemplars, lay_out_samples
 from incrlearn.engine.passes import RunPasses
 from incrlearn.engine.phase import run_phase
 from incrlearn.engine.plan import Plan, make_plan
@@ -38,6 +39,7 @@ from incrlearn.hooks import MakeBackbone
 from incrlearn.ledger import exemplar_megabytes, inference_flops, model_megabytes
 from incrlearn.memory import ExemplarMemory
 from incrlearn.metrics import accuracy_by_task, parameter_count, top_k_accuracy
+from incrlearn.observe import Around
 from incrlearn.recipe import Recipe
 from incrlearn.types import RunState, Task
 
@@ -70,6 +72,7 @@ def run_recipe(
     device: str = "auto",
     resume: bool = False,
     watchers: Sequence[object] = (),
+    around: Around | None = None,
 ) -> Result:
     """Train a recipe's tasks and write its run directory.
 
@@ -80,6 +83,7 @@ def run_recipe(
         device: auto, cpu, cuda, cuda:N or mps.
         resume: go on from the last finished task in ``out``, to the same bits on a CPU.
         watchers: objects with ``@hookimpl`` methods that look on, such as a display.
+        around: entered around every call of a plug-in's hook, such as a trace; see `incrlearn.observe.Around`.
 
     Raises:
         RecipeError, DataError, DeviceError, OutputError, PluginError: before anything is trained.
@@ -89,10 +93,12 @@ def run_recipe(
     plan = make_plan(recipe, data)
     open_run_dir(out, recipe, resume)
     with hold_run_dir(out):
-        return _run_plan(plan, out, device, resume, watchers)
+        return _run_plan(plan, out, device, resume, watchers, around)
 
 
-def _run_plan(plan: Plan, out: Path, device: str, resume: bool, watchers: Sequence[object]) -> Result:
+def _run_plan(
+    plan: Plan, out: Path, device: str, resume: bool, watchers: Sequence[object], around: Around | None
+) -> Result:
     """Train in a directory that is this run's alone."""
     recipe = plan.recipe
     done = newest_checkpoint(out) if resume else 0
@@ -101,7 +107,7 @@ def _run_plan(plan: Plan, out: Path, device: str, resume: bool, watchers: Sequen
     runtime = Runtime(device, checkpoint.progress.precision if checkpoint is not None else recipe.precision)
     parts = Parts(
         plan=plan,
-        calls=make_calls(recipe, watchers),
+        calls=make_calls(recipe, watchers, around),
         runtime=runtime,
         train=make_loader(plan.source, plan.source.train, runtime.device),
         test=make_loader(plan.source, plan.source.test, runtime.device),
@@ -142,14 +148,13 @@ def _run_failures(recipe: Recipe, out: Path) -> Iterator[None]:
 def _run_task(parts: Parts, state: RunState, memory: ExemplarMemory, task: Task, widths: list[int]) -> dict[str, Any]:
     """Train and evaluate one task; the row about it."""
     started = time.monotonic()
-    _start_task(parts, state, memory, task)
     passes = RunPasses(state, parts.runtime, parts.train, parts.plan.recipe.eval_batch, partial(_top1, parts))
+    share = _start_task(parts, passes, memory, task)
     pruned = []
     for phase in parts.calls.phases(state):
         pruned += run_phase(phase, parts.calls, passes)
     widths.append(state.network.width)
-    _choose_exemplars(parts, state, memory)
-    state.memory = memory.samples()
+    choose_exemplars(state, parts.calls, memory, passes.features, parts.calls.memory_quota(task), share)
     parts.calls.task_end(state, passes)
     state.network.attachments.clear()
     state.teacher = None
@@ -157,34 +162,27 @@ def _run_task(parts: Parts, state: RunState, memory: ExemplarMemory, task: Task,
     return row | {"hardware": parts.runtime.hardware()["name"], "seconds": time.monotonic() - started}
 
 
-def _start_task(parts: Parts, state: RunState, memory: ExemplarMemory, task: Task) -> None:
-    """Grow network and head, and lay out the data of the task."""
+def _start_task(parts: Parts, passes: RunPasses, memory: ExemplarMemory, task: Task) -> float:
+    """Lay out the data of the task, grow network and head; the share of its exemplars that is to be held out."""
+    state = passes.state
     state.task = task
-    state.new = parts.plan.scenario.training_samples(task)
-    state.memory = memory.samples()
+    before = parts.plan.scenario.tasks[max(0, task.number - 2)]
+    new = parts.plan.scenario.training_samples(task)
+    share = lay_out_samples(state, parts.calls, memory, new, parts.calls.memory_quota(before))
     old = state.current
-    wants_teacher = any("teacher" in plugin.needs for plugin in parts.calls.plugins)
+    wants_maps = parts.calls.wants("maps")
     # Before the task: a network that goes on learning would take its own past along.
-    state.teacher = FrozenTeacher(old, parts.runtime) if wants_teacher and old is not None else None
+    if parts.calls.wants("teacher") and old is not None:
+        state.teacher = FrozenTeacher(old, parts.runtime, wants_maps)
     old_head = old.head if old is not None else None
     network = parts.calls.expand(state, old, parts.make_backbone)
+    if wants_maps and not network.stages():
+        raise PluginError(f"a plug-in needs maps, and {type(network).__name__} tells no stages(): it must name some")
     state.current = network
     network.head = parts.calls.grow_head(state, old_head, network.width)
     parts.runtime.place(network)
-    parts.calls.prepare(state)
-
-
-def _choose_exemplars(parts: Parts, state: RunState, memory: ExemplarMemory) -> None:
-    """Shrink the exemplars of old classes to the quota and rank those of the new ones."""
-    quota = parts.calls.memory_quota(state.task)
-    if quota is None:
-        return
-    memory.truncate(quota)
-    for label in range(state.task.known, state.task.seen):
-        samples = state.new.of_class(label)
-        features = extract_features(state, parts.runtime, parts.train, samples, parts.plan.recipe.eval_batch)
-        ranked = parts.calls.rank_exemplars(state, label, features, quota)
-        memory.put(label, samples.indices[ranked])
+    parts.calls.prepare(state, passes)
+    return share
 
 
 def _top1(parts: Parts, state: RunState) -> float:

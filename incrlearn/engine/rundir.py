@@ -112,16 +112,22 @@ def _check_same_run(path: Path, recipe: Recipe) -> None:
         raise OutputError(f"{path}: there is no run to resume (no {RECIPE})")
     if (path / RESULT).exists():
         raise OutputError(f"{path}: this run is finished; its numbers are in {RESULT}")
-    stored, mine = _as_read_now((path / RECIPE).read_text(encoding="utf-8"), recipe), recipe.to_yaml()
-    if stored != mine:
+    if not holds_run_of(path, recipe):
+        stored, mine = _as_read_now(path, recipe), recipe.to_yaml()
         lines = difflib.unified_diff(
             stored.splitlines(), mine.splitlines(), "the run's", "this recipe", lineterm="", n=1
         )
         raise OutputError("\n".join([f"{path}: the run has another recipe; resume it with its own:", *lines]))
 
 
-def _as_read_now(stored: str, recipe: Recipe) -> str:
-    """A stored recipe with the options that its plug-ins have got since, at their defaults; as it is if that fails."""
+def holds_run_of(path: Path, recipe: Recipe) -> bool:
+    """Whether the run in a folder was begun with ``recipe``, its loggers included; it may lack newer options."""
+    return _as_read_now(path, recipe) == recipe.to_yaml()
+
+
+def _as_read_now(path: Path, recipe: Recipe) -> str:
+    """A run's recipe with the options that plug-ins have got since, at their defaults; as it is if that fails."""
+    stored = (path / RECIPE).read_text(encoding="utf-8")
     classes = {choice.use: choice.plugin for choice in recipe.plugins} | {recipe.data.use: recipe.data.plugin}
     try:
         return recipe_from_dict(yaml.safe_load(stored), Registry.of(classes), recipe.name).to_yaml()

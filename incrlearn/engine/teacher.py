@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import torch
 
 from incrlearn.engine.runtime import Runtime
+from incrlearn.network import read_maps
 from incrlearn.types import Batch, Network, Output
 
 
 class FrozenTeacher:
     """The engine's `incrlearn.types.Teacher`."""
 
-    def __init__(self, network: Network, runtime: Runtime) -> None:
-        """Copy ``network`` as it stands; it has nothing attached."""
+    def __init__(self, network: Network, runtime: Runtime, with_maps: bool = False) -> None:
+        """Copy ``network`` as it stands; it has nothing attached.
+
+        Args:
+            network: at the end of its task.
+            runtime: device and precision of the run.
+            with_maps: whether its outputs have maps.
+        """
         self._network = copy.deepcopy(network).requires_grad_(False).eval()
+        self._stages = self._network.stages() if with_maps else ()
         self._runtime = runtime
         self._answered: tuple[Batch, Output] | None = None
 
@@ -28,7 +37,7 @@ class FrozenTeacher:
     def __call__(self, batch: Batch) -> Output:
         """See :meth:`incrlearn.types.Teacher.__call__`."""
         if self._answered is None or self._answered[0] is not batch:
-            with self._runtime.autocast():
+            with self._runtime.autocast(), read_maps(self._stages) as maps:
                 parts = self._network.extract(batch.images)
-            self._answered = (batch, self._network.classify(parts))
+            self._answered = (batch, replace(self._network.classify(parts), maps=tuple(maps)))
         return self._answered[1]

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from incrlearn.errors import DataError, Problem, RecipeError, did_you_mean
+from incrlearn.network.signed import use_signed_features
 from incrlearn.network.stem import use_cifar_stem
 from incrlearn.recipe import BackboneOptions
 from incrlearn.rng import isolated_rng
@@ -25,7 +26,8 @@ def build_backbone(options: BackboneOptions, channels: int, seed: int) -> Backbo
         seed: seed of the weights; torch's global generator is left as it was.
 
     Raises:
-        RecipeError: timm has no such model, it does not take these options, or it has no stem to replace.
+        RecipeError: timm has no such model, it does not take these options, it has no stem to replace, or no
+            last activation that is known.
         DataError: pretrained weights cannot be had.
     """
     import timm  # takes seconds to load
@@ -49,6 +51,8 @@ def build_backbone(options: BackboneOptions, channels: int, seed: int) -> Backbo
             ) from error
         if options.stem == "cifar":
             use_cifar_stem(model, options.name)
+        if options.signed:
+            use_signed_features(model, options.name)
     # Where a model widens after pooling (MobileNetV3), num_features is not the width of its output.
     width: Any = getattr(model, "head_hidden_size", None) or model.num_features
     return Backbone(model, int(width))

@@ -13,7 +13,8 @@ from incrlearn.errors import OutputError, PluginError
 from incrlearn.hooks import MakeBackbone
 from incrlearn.network.heads import Narrowable, can_narrow, narrow_linear, obstacle_to_narrowing
 from incrlearn.network.pruning import replay
-from incrlearn.types import Backbone, Network, Removal
+from incrlearn.network.stages import find_stages
+from incrlearn.types import Backbone, Network, Removal, Stage
 
 
 class BranchedNetwork(Network):
@@ -57,6 +58,10 @@ class BranchedNetwork(Network):
         with torch.no_grad():
             old = [extractor(images) for extractor in self.extractors[: self.frozen]]
         return (*old, *(extractor(images) for extractor in self.extractors[self.frozen :]))
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Those of the newest extractor, see `incrlearn.network.find_stages`."""
+        return find_stages(self.backbones[-1])
 
     def narrow_newest(self, kept: Tensor) -> None:
         """Let the head and the attachments that read features read only those at ``kept`` of the newest extractor.

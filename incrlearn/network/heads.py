@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import chain
 from typing import Protocol, runtime_checkable
 
@@ -32,6 +32,31 @@ class Narrowable(Protocol):
 
     def narrow(self, kept: torch.Tensor) -> None:
         """Read only the features at ``kept``, int64 positions in the old ones."""
+
+
+@runtime_checkable
+class CosineClassifier(Protocol):
+    """A head that goes by cosines; its plug-in provides ``cosines``."""
+
+    def cosines(self, features: torch.Tensor) -> torch.Tensor:
+        """(B, D) -> (B, K) in [-1, 1]: how alike features and classes are, without the scale that makes logits of it.
+
+        Gradients flow into features and weights.
+        """
+
+
+@runtime_checkable
+class Imprintable(Protocol):
+    """A head whose classes can start from features; its plug-in provides ``imprinting``."""
+
+    def imprint(self, first: int, features: Sequence[torch.Tensor], generator: torch.Generator) -> None:
+        """Set the weights of the classes from ``first`` on, in place; those before it are left alone.
+
+        Args:
+            first: label of the first of them, at least 1.
+            features: (n_k, D) float32 on the CPU for each class from ``first`` on, n_k >= 1.
+            generator: a CPU generator for what is drawn.
+        """
 
 
 class LinearHead(nn.Linear):

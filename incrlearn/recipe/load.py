@@ -9,7 +9,7 @@ from typing import Any
 
 from incrlearn.errors import PluginError, did_you_mean
 from incrlearn.plugin import Plugin
-from incrlearn.recipe.fit import check_fit
+from incrlearn.recipe.fit import Row, check_fit
 from incrlearn.recipe.model import DataChoice, PluginChoice, Recipe
 from incrlearn.recipe.nodes import Node, Place, Problems, from_plain, places_of
 from incrlearn.recipe.options import BackboneOptions, Expected, RunOptions, ScenarioOptions
@@ -165,7 +165,7 @@ def _read_plugins(node: Node | None, place: Place, reading: _Reading) -> tuple[P
         reading.problems.add(node.place, f"plugins: must be a mapping of rows, not {show(node.plain())}")
         return ()
     choices: list[PluginChoice] = []
-    known: dict[str, tuple[type[Plugin], Place]] = {}
+    known: dict[str, Row] = {}
     rows = {key: row for key, row in node.value.items() if row.value is not None}
     for key, row in rows.items():
         if not key.isidentifier():
@@ -178,8 +178,8 @@ def _read_plugins(node: Node | None, place: Place, reading: _Reading) -> tuple[P
         if plugin.kind == "data":
             reading.problems.add(row.place, f"plugins.{key}: '{use}' is a data set; name it as data: {{use: {use}}}")
             continue
-        known[key] = (plugin, row.place)
         config = _read_config(plugin, row, f"plugins.{key}", reading.problems)
+        known[key] = Row(plugin, config, row.place)
         if config is not None:
             choices.append(PluginChoice(key, use, plugin, config))
     # A misspelt row may be the very one that is missing: ask for it only when all are known.

@@ -66,6 +66,9 @@ class BackboneOptions(Section):
     """A timm model, such as ``resnet18``."""
     stem: Literal["default", "cifar"] = "default"
     """``cifar``: a 3x3 stride-1 first convolution and no pooling behind it."""
+    signed: bool = False
+    """Take out the activation at the very end, so that features may be negative, as UCIR and PODNet want it before a
+    cosine classifier."""
     pretrained: bool = False
     """Start from timm's pretrained weights."""
     options: dict[str, Value | tuple[Value, ...]] = {}

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from incrlearn.memory import ExemplarMemory, QuotaMemory, exemplars_per_class
+from incrlearn.memory import ClassExemplars, ExemplarMemory, QuotaMemory, exemplars_per_class, held_out_part
 
 
 @pytest.mark.parametrize(("seen", "quota"), [(10, 200), (30, 66), (100, 20)])
@@ -22,25 +24,73 @@ def test_exactly_one_quota_is_asked_for(options: dict[str, int]) -> None:
         QuotaMemory.Config(**options)
 
 
+def kept(training: list[int], held_out: list[int] | None = None, share: float = 0.0) -> ClassExemplars:
+    return ClassExemplars(torch.tensor(training), torch.tensor(held_out or [], dtype=torch.int64), share)
+
+
 def test_truncation_keeps_the_best_of_each_class() -> None:
     memory = ExemplarMemory()
-    memory.put(1, torch.tensor([9, 4, 7]))
-    memory.put(0, torch.tensor([3, 1]))
+    memory.put(1, kept([9, 4, 7]))
+    memory.put(0, kept([3, 1]))
     memory.truncate(2)
     samples = memory.samples()
     assert samples.indices.tolist() == [3, 1, 9, 4]
     assert samples.labels.tolist() == [0, 0, 1, 1]
     assert len(memory) == 4
+    assert len(memory.held_out()) == 0
+
+
+def test_truncation_keeps_the_best_of_either_part_in_their_share() -> None:
+    memory = ExemplarMemory()
+    memory.put(1, kept([9, 4, 7, 8], [6, 5], 1 / 3))
+    memory.put(0, kept([3, 1]))
+    memory.truncate(3)
+    assert memory.samples().indices.tolist() == [3, 1, 9, 4]
+    assert memory.held_out().indices.tolist() == [6]
+    assert memory.held_out().labels.tolist() == [1]
+    assert len(memory) == 5
+    memory.truncate(1)
+    assert memory.samples().indices.tolist() == [3, 9]
+    assert len(memory.held_out()) == 0
 
 
 def test_empty_memory_gives_no_samples() -> None:
-    assert len(ExemplarMemory().samples()) == 0
+    assert len(ExemplarMemory().samples()) == len(ExemplarMemory().held_out()) == 0
 
 
-def test_state_comes_back() -> None:
+def test_state_comes_back_with_the_share_that_a_later_truncation_needs() -> None:
     memory, copy = ExemplarMemory(), ExemplarMemory()
-    memory.put(3, torch.tensor([5, 2]))
-    memory.put(11, torch.tensor([8]))
+    memory.put(3, kept([5, 2]))
+    memory.put(11, kept([8, 1, 4, 7], [6, 0], 1 / 3))
     copy.load_state_dict(memory.state_dict())
-    assert torch.equal(copy.samples().indices, memory.samples().indices)
-    assert copy.samples().labels.tolist() == [3, 3, 11]
+    for quota in (6, 3, 2):
+        memory.truncate(quota)
+        copy.truncate(quota)
+        assert torch.equal(copy.samples().indices, memory.samples().indices)
+        assert torch.equal(copy.samples().labels, memory.samples().labels)
+        assert torch.equal(copy.held_out().indices, memory.held_out().indices)
+    assert len(copy.held_out()) == 1
+
+
+def test_state_of_a_version_that_held_nothing_out_is_read() -> None:
+    memory = ExemplarMemory()
+    memory.load_state_dict({"3": torch.tensor([5, 2]), "11": torch.tensor([8])})
+    assert memory.samples().labels.tolist() == [3, 3, 11]
+    assert memory.state_dict().keys() == {"3", "11"}
+
+
+@pytest.mark.parametrize(
+    ("quota", "share", "part"),
+    [(200, 0.1, 20), (66, 0.1, 7), (22, 0.1, 2), (4, 0.1, 1), (2, 0.1, 1), (1, 0.1, 0), (0, 0.1, 0), (2, 0.9, 1)],
+)
+def test_held_out_part_by_hand(quota: int, share: float, part: int) -> None:
+    assert held_out_part(quota, share) == part
+
+
+@given(quota=st.integers(0, 500), share=st.floats(0, 0.99))
+def test_either_part_shrinks_with_the_quota_and_training_always_has_some(quota: int, share: float) -> None:
+    part, larger = held_out_part(quota, share), held_out_part(quota + 1, share)
+    assert part <= larger
+    assert quota - part <= quota + 1 - larger
+    assert quota == 0 or quota - part >= 1
+    assert (part > 0) == (share > 0 and quota >= 2)

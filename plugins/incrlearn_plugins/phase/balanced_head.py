@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from pydantic import Field, model_validator
-from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from incrlearn import Phase, Plugin, RunState, Samples, hookimpl
 from incrlearn.network import redraw_heads
 from incrlearn_plugins.phase.schedule import check_milestones, learning_rate_factor, sgd_with_schedule
+from incrlearn_plugins.phase.subset import balanced_positions
 
 
 class BalancedHead(Plugin):
@@ -20,6 +19,7 @@ class BalancedHead(Plugin):
 
     kind = "phase"
     needs = frozenset({"classification", "exemplars", "training"})
+    provides = frozenset({"retrained_head"})
 
     class Config(Plugin.Config):
         """Options; the defaults are the paper's for CIFAR-100."""
@@ -87,22 +87,3 @@ class BalancedHead(Plugin):
         """Draw the head anew."""
         if state.phase is not None and state.phase.name == self.name:
             redraw_heads(state, self.name)
-
-
-def balanced_positions(labels: Tensor, generator: torch.Generator) -> Tensor:
-    """A random class-balanced subset: of each class as many as the smallest class has.
-
-    Args:
-        labels: (n,) int64.
-        generator: draws which samples of the larger classes stay.
-
-    Returns:
-        Positions in ``labels``, int64, classes in rising order.
-    """
-    counts = torch.bincount(labels)
-    smallest = int(counts[counts > 0].min())
-    chosen = []
-    for label in torch.nonzero(counts).flatten():
-        positions = torch.nonzero(labels == label).flatten()
-        chosen.append(positions[torch.randperm(len(positions), generator=generator)[:smallest]])
-    return torch.cat(chosen)

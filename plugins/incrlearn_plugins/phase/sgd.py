@@ -100,6 +100,10 @@ class Sgd(Plugin):
                 options |= self.first.model_dump(exclude_none=True)
             return Schedule.model_validate(options)
 
+        def also_provides(self) -> frozenset[str]:
+            """``fresh_heads`` where it draws the heads anew in tasks after the first."""
+            return frozenset({"fresh_heads"}) if self.fresh_heads and self.warmup > 0 else frozenset()
+
     config: Config
 
     @hookimpl

@@ -24,7 +24,7 @@ class ChannelMask(Plugin):
 
     kind = "prune"
     needs = frozenset({"parts", "training"})
-    provides = frozenset({"sparsity"})
+    provides = frozenset({"sparsity", "pruning"})
 
     class Config(MaskOptions):
         """Options."""

@@ -79,6 +79,16 @@ def test_order_follows_its_own_generator_and_no_other() -> None:
     assert visited(1, 2) != visited(4, 2)
 
 
+def test_epoch_without_augmentation_holds_the_images_of_evaluation_in_its_own_order() -> None:
+    made = source(augment=Augment(padding=2, flip=True, brightness=0.3))
+    labels = Samples(torch.arange(50), torch.arange(50))
+    loader = make_loader(made, made.train, CPU)
+    batches = list(loader.train(labels, 16, generator(1), None))
+    order = torch.cat([batch.labels for batch in batches])
+    assert order.tolist() == torch.cat([batch.labels for batch in epoch(made, labels)]).tolist()
+    assert torch.equal(images_of(batches), images_of(list(loader.plain(labels, 16)))[order])
+
+
 def test_augmentation_does_not_change_the_order() -> None:
     labels = Samples(torch.arange(50), torch.arange(50))
     orders = [

@@ -115,6 +115,15 @@ def test_each_visit_of_an_image_has_its_own_draw(paths: list[Path]) -> None:
     assert len(np.unique(images_of(epoch(loader(paths), same)).flatten(1).numpy(), axis=0)) == 8
 
 
+def test_epoch_without_augmentation_holds_the_images_of_evaluation_in_its_own_order(paths: list[Path]) -> None:
+    made = loader(paths)
+    plain = images_of(list(made.plain(numbered(9), 9)))
+    batches = list(made.train(numbered(9), 4, torch.Generator().manual_seed(1), None))
+    order = torch.cat([batch.labels for batch in batches])
+    assert order.tolist() == torch.cat([batch.labels for batch in epoch(made, numbered(9))]).tolist()
+    assert torch.equal(images_of(batches), plain[order])
+
+
 def test_training_batches_are_of_even_size(paths: list[Path]) -> None:
     assert [len(batch) for batch in epoch(loader(paths), numbered(9))] == [3, 3, 3]
 

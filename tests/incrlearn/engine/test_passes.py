@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from incrlearn import Passes, Phase, Plugin, Registry, RunState, Samples, Task, hookimpl, run_recipe
+from incrlearn import Passes, Phase, Plugin, Registry, RunState, Samples, Task, TaskPasses, hookimpl, run_recipe
 from incrlearn.data import make_loader
 from incrlearn.engine.passes import PhasePasses, RunPasses
 from incrlearn.engine.runtime import Runtime
@@ -117,10 +117,24 @@ def test_module_without_batch_norm_is_left_as_it_was() -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
+def test_batches_are_the_images_in_order_without_augmentation() -> None:
+    passes, _, images = passes_over(batch=16, padding=2)
+    wanted = Samples(torch.tensor([7, 3, 30, 3, 11]), torch.tensor([0, 0, 1, 0, 0]))
+    batches = list(passes.batches(wanted, 2))
+    assert [len(batch) for batch in batches] == [2, 2, 1]
+    assert torch.equal(torch.cat([batch.images for batch in batches]), images[wanted.indices])
+    assert torch.equal(torch.cat([batch.labels for batch in batches]), wanted.labels)
+
+
 class Asks(Plugin):
-    """Asks for the accuracy after every epoch, and tells it."""
+    """Asks for accuracy and features before each task, and for the accuracy after every epoch, which it tells."""
 
     kind = "prune"
+
+    @hookimpl
+    def prepare(self, state: RunState, passes: TaskPasses) -> None:
+        assert 0 <= passes.accuracy() <= 100
+        assert passes.features(state.new).shape == (len(state.new), state.network.width)
 
     @hookimpl
     def prune(self, passes: Passes) -> dict[str, float]:
@@ -156,7 +170,7 @@ def test_accuracy_after_the_last_epoch_is_that_of_the_task(with_and_without: lis
     assert len(set(last)) > 1
 
 
-def test_asking_for_the_accuracy_changes_nothing(with_and_without: list[list[dict[str, Any]]]) -> None:
+def test_asking_changes_nothing(with_and_without: list[list[dict[str, Any]]]) -> None:
     asked, plain = (
         [(row["loss"], row["accuracy"]) if row["kind"] == "epoch" else row["accuracies"] for row in rows[:-1]]
         for rows in with_and_without

@@ -1,8 +1,15 @@
 """Whether the plug-ins of a recipe fit together: the kinds that must be there, and what each needs."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from incrlearn.errors import RecipeError
+from incrlearn.plugin import Plugin
+from incrlearn.recipe import load_recipe
+from incrlearn.registry import Registry
 
 
 def test_needs_are_checked_and_who_provides_is_named(write: Any, problems_of: Any, variant: Any) -> None:
@@ -20,3 +27,59 @@ def test_needs_are_checked_and_who_provides_is_named(write: Any, problems_of: An
 )
 def test_kinds_that_must_be_there(write: Any, problems_of: Any, variant: Any, old: str, new: str, message: str) -> None:
     assert any(message in problem for problem in problems_of(write(variant(old, new))))
+
+
+class Warms(Plugin):
+    """Provides a word only with an option."""
+
+    kind = "phase"
+
+    class Config(Plugin.Config):
+        warm: bool = False
+
+        def also_provides(self) -> frozenset[str]:
+            return frozenset({"heat"}) if self.warm else frozenset()
+
+
+class Melts(Plugin):
+    """Refuses that word unless it is frozen."""
+
+    kind = "log"
+
+    class Config(Plugin.Config):
+        frozen: bool = False
+
+        def refuses(self) -> Mapping[str, str]:
+            return {} if self.frozen else {"heat": "it would melt; write warm: false there"}
+
+
+class Cooks(Plugin):
+    """Needs it."""
+
+    kind = "log"
+    needs = frozenset({"heat"})
+
+
+@pytest.mark.parametrize(
+    ("row", "other", "problem"),
+    [
+        ("{use: warms, warm: true}", "{use: melts}", "line 11: plugins.log does not go with 'train': it would melt"),
+        ("{use: warms, warm: true}", "{use: melts, frozen: true}", None),
+        ("{use: warms}", "{use: melts}", None),
+        ("{use: warms, warm: true}", "{use: cooks}", None),
+        ("{use: warms}", "{use: cooks}", "line 11: plugins.log needs 'heat', which no plug-in here provides"),
+    ],
+)
+def test_words_of_options_are_provided_needed_and_refused(
+    write: Any, plugins: dict[str, type[Plugin]], good: str, row: str, other: str, problem: str | None
+) -> None:
+    registry = Registry([], plugins | {"warms": Warms, "melts": Melts, "cooks": Cooks})
+    lines = good.replace("log: log", f"log: {other}").splitlines()
+    path: Path = write("\n".join(f"  train: {row}" if "train:" in line else line for line in lines) + "\n")
+    if problem is None:
+        load_recipe(path, registry)
+        return
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path, registry)
+    (found,) = caught.value.problems
+    assert str(found).startswith(problem)

@@ -95,7 +95,10 @@ def value_at(recipe: Recipe, dotted: str) -> Any:
         ("data.order=paper-1", "paper-1"),
         ("backbone.stem=cifar", "cifar"),
         ("backbone.options.anything=[1, 2]", [1, 2]),
-        ("backbone=resnet34", {"name": "resnet34", "stem": "default", "pretrained": False, "options": {}}),
+        (
+            "backbone=resnet34",
+            {"name": "resnet34", "stem": "default", "signed": False, "pretrained": False, "options": {}},
+        ),
         ("seed=7", 7),
         ("eval_batch=8", 8),
         ("precision=bf16", "bf16"),

@@ -8,7 +8,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from incrlearn import LossTerm, Output, Phase, Plugin, PluginError, Registry, RunState, Task, hookimpl, run_recipe
+from incrlearn import (
+    Batch,
+    LossTerm,
+    Output,
+    Phase,
+    Plugin,
+    PluginError,
+    Registry,
+    RunState,
+    Samples,
+    Task,
+    hookimpl,
+    run_recipe,
+)
 from incrlearn.calls import Calls
 from incrlearn.network import BranchedNetwork, LinearHead, build_backbone
 from incrlearn.recipe import BackboneOptions, recipe_from_dict
@@ -29,6 +42,19 @@ class Other(Network):
 
     def layout(self) -> dict[str, Any]:
         return {}
+
+
+class NoPasses:
+    """Stands where nobody asks for a pass over the data."""
+
+    def accuracy(self) -> float:
+        raise AssertionError
+
+    def features(self, samples: Samples) -> Tensor:
+        raise AssertionError
+
+    def batches(self, samples: Samples, batch: int) -> Iterator[Batch]:
+        raise AssertionError
 
 
 class Asks(Plugin):
@@ -115,7 +141,7 @@ def phases_of(*phases: Phase, network: BranchedNetwork | None = None) -> list[Ph
     mask = ChannelMask("pruning", ChannelMask.Config(keep=0.5))
     calls = Calls([Asks("first", *phases[:1]), mask, Asks("last", *phases[1:])])
     state = state_of(network or small_network())
-    calls.prepare(state)
+    calls.prepare(state, NoPasses())
     return calls.phases(state)
 
 

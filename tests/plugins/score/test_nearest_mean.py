@@ -1,6 +1,6 @@
 """Nearest mean of exemplars against iCaRL's definition, in float64, and in whole runs."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from incrlearn import (
+    Batch,
     Output,
     PluginError,
     RecipeError,
@@ -83,6 +84,9 @@ class FixedFeatures:
 
     def features(self, samples: Samples) -> Tensor:
         return self.table[samples.indices]
+
+    def batches(self, samples: Samples, batch: int) -> Iterator[Batch]:
+        raise AssertionError("nobody asks for it here")
 
 
 def ended(plugin: NearestMean, labels: list[int], seen: int) -> tuple[RunState, Output]:
