@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from incrlearn import Registry, RunState, Task, hookimpl, load_network, run_recipe
-from incrlearn.network import Drawable, Narrowable
+from incrlearn import PluginError, Registry, RunState, Task, hookimpl, load_network, run_recipe
+from incrlearn.network import CosineClassifier, Drawable, Imprintable, Narrowable
 from incrlearn.recipe import recipe_from_dict
 from incrlearn.testing import SyntheticData, tiny_recipe
 from incrlearn_plugins.head.cosine import Cosine, CosineHead, scaled_cosines
@@ -88,6 +88,60 @@ def test_narrowed_it_gives_the_cosines_among_the_features_left() -> None:
 def test_scale_must_be_positive(scale: float) -> None:
     with pytest.raises(ValidationError):
         Cosine.Config(scale=scale)
+
+
+def fixed_head() -> tuple[CosineHead, CosineHead]:
+    """Heads of two tasks over 3 features: 2 classes, then 5, of which the first two are fixed."""
+    plugin = Cosine("head", Cosine.Config(old="fixed"))
+    device = torch.device("cpu")
+    old = plugin.grow_head(RunState(1, device, Task(1, 2, 0, 2), (3, 32, 32)), None, 3)
+    new = plugin.grow_head(RunState(1, device, Task(2, 2, 2, 5), (3, 32, 32)), old, 3)
+    assert isinstance(old, CosineHead)
+    assert isinstance(new, CosineHead)
+    return old, new
+
+
+def test_fixed_weights_are_inherited_and_not_learned() -> None:
+    old, new = fixed_head()
+    assert torch.equal(new.weights()[:2], old.weights())
+    assert old.weight.requires_grad
+    features = torch.randn(8, 3, generator=torch.Generator().manual_seed(1))
+    new(features).logsumexp(dim=1).sum().backward()
+    assert [name for name, p in new.named_parameters() if p.grad is not None] == ["weight", "scale"]
+    assert new.weight.shape == (3, 3)
+    # Counted in the model and kept in its checkpoint, trained or not.
+    assert sum(p.numel() for p in new.parameters()) == 5 * 3 + 1
+    assert set(new.state_dict()) == {"weight", "fixed_weight", "scale"}
+
+
+def test_head_with_fixed_weights_says_what_one_without_would() -> None:
+    _, new = fixed_head()
+    features = torch.randn(8, 3, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(new(features), scaled_cosines(features, new.weights(), new.scale))
+    kept = torch.tensor([0, 2])
+    narrowed = new.weights()[:, kept]
+    new.narrow(kept)
+    assert torch.equal(new.weights(), narrowed)
+    assert [p.requires_grad for p in (new.weight, new.fixed_weight)] == [True, False]
+
+
+def test_fixed_weights_are_not_drawn_anew_nor_given_more_features() -> None:
+    old, new = fixed_head()
+    with pytest.raises(PluginError, match="cannot be drawn anew: write old: learned"):
+        new.draw(torch.Generator().manual_seed(1))
+    plugin = Cosine("head", Cosine.Config(old="fixed"))
+    state = RunState(1, torch.device("cpu"), Task(2, 2, 2, 5), (3, 32, 32))
+    with pytest.raises(PluginError, match=r"'head': .*write old: learned \(there were 3 features, now 6\)"):
+        plugin.grow_head(state, old, 6)
+
+
+def test_cosines_are_the_logits_without_the_scale() -> None:
+    old, _ = grown("inherit")
+    assert isinstance(old, CosineClassifier)
+    assert isinstance(old, Imprintable)
+    features = torch.randn(4, 3, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(7 * old.cosines(features), old(features))
+    assert old.cosines(features).abs().max() <= 1 + 1e-6
 
 
 class PowerCut:
