@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from incrlearn.cli.consoles import output_console, say
-from incrlearn.cli.options import DataOption, DeviceOption, SetOption
+from incrlearn.cli.options import DataOption, DeviceOption, SetOption, read_pairs
 from incrlearn.cli.run import INTERRUPTED, RUNS
 from incrlearn.cli.words import duration
 from incrlearn.errors import Problem, RecipeError
@@ -63,7 +63,7 @@ def ablate(
     from incrlearn.ablation.pool import Pool
     from incrlearn.registry import Registry
 
-    asked = read_resources(resources or [])
+    asked = read_pairs("--resource", resources or [])
     check_engine(on, asked, device)
     registry = Registry.discover()
     grid = read_grid(recipe, overrides or (), read_seeds(seeds), registry)
@@ -110,22 +110,6 @@ def read_seeds(text: str) -> list[int]:
     if twice:
         raise RecipeError("--seeds", [Problem(f"{seed} is given twice; keep one") for seed in twice])
     return seeds
-
-
-def read_resources(texts: Sequence[str]) -> dict[str, Any]:
-    """``NAME=VALUE`` texts as after ``--resource``; values are YAML.
-
-    Raises:
-        RecipeError: one is not that.
-    """
-    from incrlearn.recipe import Problems, read_overrides
-
-    problems = Problems("--resource")
-    edits = read_overrides(texts, problems)
-    if problems:
-        wrong = [problem.message.removeprefix("--set ") for problem in problems.error().problems]
-        raise RecipeError("--resource", [Problem(message) for message in wrong])
-    return {edit.path: edit.value.plain() for edit in edits}
 
 
 def _check_plans(grid: Grid, waiting: Sequence[Cell], data: Path | None, device: str) -> None:

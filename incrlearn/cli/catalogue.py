@@ -1,39 +1,17 @@
-"""``incrlearn plugins``, ``recipes`` and ``schema``: what there is to choose from."""
+"""``incrlearn recipes`` and ``schema``: what recipes there are, and what may stand in one."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from incrlearn.cli.consoles import output_console, say
-from incrlearn.errors import OutputError, PluginError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from incrlearn.plugin import Plugin
-    from incrlearn.registry import PluginEntry, Registry
-
-
-def plugins(
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="A plug-in's name, or ./file.py:Class; without: all.")
-    ] = None,
-) -> None:
-    """List the plug-ins, or tell the options of one."""
-    from incrlearn.registry import Registry
-
-    registry = Registry.discover()
-    console = output_console()
-    if name is None:
-        _print_all(console, registry)
-    else:
-        _print_one(console, registry, name)
+from incrlearn.errors import OutputError
 
 
 def recipes() -> None:
@@ -73,75 +51,6 @@ def schema(
     except OSError as error:
         raise OutputError(f"{out} cannot be written: {error.strerror}") from error
     say(output_console(), f"written to {out}")
-
-
-def _print_all(console: Console, registry: Registry) -> None:
-    table = Table("name", "kind", "from", "what it is")
-    for entry in registry.entries():
-        try:
-            plugin = registry.load(entry.name, Path())
-        except PluginError as error:
-            table.add_row(entry.name, "?", _origin(entry), Text(f"cannot be used: {error}"))
-            continue
-        table.add_row(entry.name, plugin.kind, _origin(entry), Text(_doc(plugin).partition("\n")[0]))
-    console.print(table)
-
-
-def _print_one(console: Console, registry: Registry, name: str) -> None:
-    plugin = registry.load(name, Path.cwd())
-    origins = [_origin(entry) for entry in registry.entries() if entry.name == name]
-    say(console, f"{name}: {plugin.kind}, from {origins[0] if origins else 'a file'}")
-    say(console, f"\n{_doc(plugin)}\n")
-    for word, values in (("needs", plugin.needs), ("provides", plugin.provides)):
-        if values:
-            say(console, f"{word}: {', '.join(sorted(values))}")
-    if not plugin.Config.model_fields:
-        say(console, "no options")
-        return
-    from incrlearn.recipe.wording import range_words
-
-    options = plugin.Config.model_json_schema()
-    definitions: dict[str, Any] = options.get("$defs", {})
-    required = options.get("required", [])
-    table = Table("option", "type", "default", "range", "what it does")
-    for option, field in options["properties"].items():
-        default = "required" if option in required else json.dumps(field.get("default"))
-        about = str(field.get("description", "")).replace("\n", " ").replace("``", "")
-        cells = (_type_words(field, definitions), default, range_words(field), about)
-        table.add_row(option, *(Text(cell) for cell in cells))
-    console.print(table)
-
-
-def _origin(entry: PluginEntry) -> str:
-    return f"{entry.distribution} {entry.version}".strip()
-
-
-def _doc(plugin: type[Plugin]) -> str:
-    from inspect import cleandoc
-
-    return cleandoc(plugin.__doc__ or "no description")
-
-
-def _type_words(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
-    """The type of an option in a word or two, such as ``"int or null"`` or ``"list of int"``."""
-    from incrlearn.recipe.wording import dereference
-
-    schema = dereference(schema, definitions)
-    if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(_type_words(choice, definitions) for choice in schema["anyOf"]))
-    if "enum" in schema or "const" in schema:
-        return " | ".join(str(choice) for choice in schema.get("enum", [schema.get("const")]))
-    kind = str(schema.get("type", "any"))
-    if kind == "array":
-        items = schema.get("prefixItems") or [schema.get("items", {})]
-        inner = dict.fromkeys(_type_words(item, definitions) for item in items)
-        length = f" of {len(items)}" if "prefixItems" in schema else ""
-        return f"list{length}: {', '.join(inner)}"
-    if kind == "object" and "properties" in schema:
-        return f"mapping of {', '.join(schema['properties'])}"
-    return {"integer": "int", "number": "float", "boolean": "bool", "string": "text", "object": "mapping"}.get(
-        kind, kind
-    )
 
 
 def _expected_average(path: Path) -> float | None:

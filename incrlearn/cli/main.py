@@ -10,10 +10,11 @@ import typer
 
 from incrlearn import __version__
 from incrlearn.cli.ablate import ablate
-from incrlearn.cli.catalogue import plugins, recipes, schema
+from incrlearn.cli.catalogue import recipes, schema
 from incrlearn.cli.compare import compare
 from incrlearn.cli.consoles import tell_error
 from incrlearn.cli.inspect import check, explain
+from incrlearn.cli.plugins import plugins_app
 from incrlearn.cli.report import report
 from incrlearn.cli.run import run
 from incrlearn.cli.verify import verify
@@ -41,8 +42,9 @@ def make_app() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_root)
-    for command in (run, check, explain, ablate, compare, verify, report, plugins, recipes, schema):
+    for command in (run, check, explain, ablate, compare, verify, report, recipes, schema):
         app.command()(command)
+    app.add_typer(plugins_app(), name="plugins")
     return app
 
 

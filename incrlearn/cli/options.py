@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from incrlearn.errors import Problem, RecipeError
 
 if TYPE_CHECKING:
     from incrlearn.recipe import Recipe
@@ -49,3 +52,19 @@ def command_line(recipe: str, overrides: list[str] | None, seed: int | None, dat
     if device != "auto":
         words += ["--device", device]
     return shlex.join(words)
+
+
+def read_pairs(option: str, texts: Sequence[str]) -> dict[str, Any]:
+    """``NAME=VALUE`` texts; values are YAML, null takes a row out.
+
+    Raises:
+        RecipeError: one is not that.
+    """
+    from incrlearn.recipe import Problems, read_overrides
+
+    problems = Problems(option)
+    edits = read_overrides(texts, problems)
+    if problems:
+        wrong = [problem.message.removeprefix("--set ") for problem in problems.error().problems]
+        raise RecipeError(option, [Problem(message) for message in wrong])
+    return {edit.path: edit.value.plain() for edit in edits}

@@ -2,6 +2,8 @@
 
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,16 @@ def test_first_plugin_works_as_the_tutorial_tells(tmp_path: Path) -> None:
     made = load_recipe(tmp_path / "my.yaml", Registry.discover(), short)
     rows = run_recipe(made, tmp_path / "run", device="cpu").summary["tasks"]
     assert len(rows) == 2
+
+
+def test_first_plugin_keeps_the_contract_as_the_tutorial_tells(tmp_path: Path) -> None:
+    plugin, suite = code_blocks(ROOT / "docs" / "first-plugin.md", "python")
+    (tmp_path / "focal.py").write_text(plugin)
+    (tmp_path / "test_focal.py").write_text(suite)
+    command = [sys.executable, "-m", "pytest", "-q", "--rootdir", str(tmp_path), "-p", "no:cacheprovider", "."]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "10 passed" in done.stdout
 
 
 def test_recipe_in_the_readme_is_valid(tmp_path: Path) -> None:

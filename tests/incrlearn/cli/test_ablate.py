@@ -12,7 +12,7 @@ import pytest
 
 import incrlearn.testing.worlds
 from incrlearn import RecipeError
-from incrlearn.cli.ablate import read_resources, read_seeds
+from incrlearn.cli.ablate import read_seeds
 from incrlearn.recipe.nodes import dump_yaml
 from incrlearn.testing import tiny_recipe
 
@@ -131,9 +131,8 @@ def test_a_pool_that_cannot_be_written_is_told(incrlearn: Any, tiny: Path) -> No
     assert "cannot be written (Not a directory)" in outcome.err
 
 
-def test_seeds_and_resources_are_read() -> None:
+def test_seeds_are_read() -> None:
     assert read_seeds(" 3, 1 ") == [3, 1]
     assert read_seeds("") == []
-    assert read_resources(["num_gpus=0.5", "slurm_partition=long"]) == {"num_gpus": 0.5, "slurm_partition": "long"}
     with pytest.raises(RecipeError, match="-1"):
         read_seeds("-1")

@@ -1,0 +1,165 @@
+"""``incrlearn plugins``: which there are, what one of them offers, and whether it keeps the contract."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+from typer.core import TyperGroup
+
+from incrlearn.cli.consoles import output_console, say
+from incrlearn.cli.options import read_pairs
+from incrlearn.errors import PluginError, Problem, RecipeError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from incrlearn.plugin import Plugin
+    from incrlearn.registry import PluginEntry, Registry
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A plug-in's name, or ./file.py:Class.")]
+
+
+def plugins_app() -> typer.Typer:
+    """``plugins``, ``plugins NAME`` and ``plugins check NAME``."""
+    app = typer.Typer(cls=_NamesAreShown, invoke_without_command=True)
+    app.callback()(list_plugins)
+    app.command("show")(show)
+    app.command("check")(check)
+    return app
+
+
+class _NamesAreShown(TyperGroup):
+    """``plugins NAME`` is short for ``plugins show NAME``."""
+
+    # Typer carries a click of its own, whose types nobody else can name.
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401
+        """Find the command, or show what the first word names."""
+        return super().resolve_command(ctx, args if args[0] in self.commands else ["show", *args])
+
+
+def list_plugins(context: typer.Context) -> None:
+    """List the plug-ins, tell the options of one (plugins NAME), or try one (plugins check NAME)."""
+    if context.invoked_subcommand is None:
+        from incrlearn.registry import Registry
+
+        _print_all(output_console(), Registry.discover())
+
+
+def show(name: NameArgument) -> None:
+    """Tell what a plug-in is and which options it has; "plugins NAME" does."""
+    from incrlearn.registry import Registry
+
+    _print_one(output_console(), Registry.discover(), name)
+
+
+def check(
+    name: NameArgument,
+    options: Annotated[
+        list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="An option of it; repeatable.")
+    ] = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ROW=VALUE", help="Another row of the recipe, such as head=cosine; repeatable."),
+    ] = None,
+) -> None:
+    """Train with a plug-in in a tiny recipe, on the CPU in seconds, and tell what it does that it must not."""
+    from incrlearn.registry import Registry
+    from incrlearn.testing.checks import all_checks
+    from incrlearn.testing.trial import Subject, Trial
+
+    plugin = Registry.discover().load(name, Path.cwd())
+    subject = Subject(plugin, read_pairs("--set", options or ()), read_pairs("--beside", beside or ()))
+    try:
+        subject.recipe()
+    except RecipeError as error:
+        hint = Problem("give options with --set OPTION=VALUE, other rows of the recipe with --beside ROW=VALUE")
+        raise RecipeError(f"a tiny recipe with {name}", [*error.problems, hint]) from error
+    console = output_console()
+    broken = 0
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Trial(subject, Path(folder))
+        for rule in all_checks():
+            reason = trial.reason_to_skip(rule.needs_run, rule.needs_gpu)
+            problems = rule.find(trial) if reason is None else []
+            broken += bool(problems)
+            mark = "not so" if problems else "ok" if reason is None else "not tried"
+            say(console, f"{mark}: {rule.rule}{f' ({reason})' if reason is not None else ''}")
+            for problem in problems:
+                say(console, f"  {problem}")
+    if broken:
+        raise typer.Exit(1)
+
+
+def _print_all(console: Console, registry: Registry) -> None:
+    table = Table("name", "kind", "from", "what it is")
+    for entry in registry.entries():
+        try:
+            plugin = registry.load(entry.name, Path())
+        except PluginError as error:
+            table.add_row(entry.name, "?", _origin(entry), Text(f"cannot be used: {error}"))
+            continue
+        table.add_row(entry.name, plugin.kind, _origin(entry), Text(_doc(plugin).partition("\n")[0]))
+    console.print(table)
+
+
+def _print_one(console: Console, registry: Registry, name: str) -> None:
+    plugin = registry.load(name, Path.cwd())
+    origins = [_origin(entry) for entry in registry.entries() if entry.name == name]
+    say(console, f"{name}: {plugin.kind}, from {origins[0] if origins else 'a file'}")
+    say(console, f"\n{_doc(plugin)}\n")
+    for word, values in (("needs", plugin.needs), ("provides", plugin.provides)):
+        if values:
+            say(console, f"{word}: {', '.join(sorted(values))}")
+    if not plugin.Config.model_fields:
+        say(console, "no options")
+        return
+    from incrlearn.recipe.wording import range_words
+
+    options = plugin.Config.model_json_schema()
+    definitions: dict[str, Any] = options.get("$defs", {})
+    required = options.get("required", [])
+    table = Table("option", "type", "default", "range", "what it does")
+    for option, field in options["properties"].items():
+        default = "required" if option in required else json.dumps(field.get("default"))
+        about = str(field.get("description", "")).replace("\n", " ").replace("``", "")
+        cells = (_type_words(field, definitions), default, range_words(field), about)
+        table.add_row(option, *(Text(cell) for cell in cells))
+    console.print(table)
+
+
+def _origin(entry: PluginEntry) -> str:
+    return f"{entry.distribution} {entry.version}".strip()
+
+
+def _doc(plugin: type[Plugin]) -> str:
+    from inspect import cleandoc
+
+    return cleandoc(plugin.__doc__ or "no description")
+
+
+def _type_words(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
+    """The type of an option in a word or two, such as ``"int or null"`` or ``"list of int"``."""
+    from incrlearn.recipe.wording import dereference
+
+    schema = dereference(schema, definitions)
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(_type_words(choice, definitions) for choice in schema["anyOf"]))
+    if "enum" in schema or "const" in schema:
+        return " | ".join(str(choice) for choice in schema.get("enum", [schema.get("const")]))
+    kind = str(schema.get("type", "any"))
+    if kind == "array":
+        items = schema.get("prefixItems") or [schema.get("items", {})]
+        inner = dict.fromkeys(_type_words(item, definitions) for item in items)
+        length = f" of {len(items)}" if "prefixItems" in schema else ""
+        return f"list{length}: {', '.join(inner)}"
+    if kind == "object" and "properties" in schema:
+        return f"mapping of {', '.join(schema['properties'])}"
+    return {"integer": "int", "number": "float", "boolean": "bool", "string": "text", "object": "mapping"}.get(
+        kind, kind
+    )

@@ -1,0 +1,150 @@
+"""A plug-in put into a tiny recipe and trained for real: once through, once stopped and resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from incrlearn.engine.run import Result, run_recipe
+from incrlearn.errors import IncrlearnError
+from incrlearn.hooks import Row, hookimpl
+from incrlearn.plugin import Plugin
+from incrlearn.recipe import Recipe, recipe_from_dict
+from incrlearn.registry import Registry
+from incrlearn.testing.vigil import HOT, Vigil
+from incrlearn.testing.worlds import SyntheticData, tiny_recipe
+
+KEY = "subject"
+"""The plug-in's key in the recipe, unless it stands in for a row that must be there."""
+_REPLACED = {"network": "network", "head": "head", "memory": "memory"}
+_STOPPED_IN = 2
+"""The task in whose midst the second run is stopped."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is to be tried."""
+
+    plugin: type[Plugin]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    beside: Mapping[str, Any] = field(default_factory=dict)
+    """Rows of the recipe beside it, such as a head that it needs; None takes one out."""
+
+    @property
+    def key(self) -> str:
+        """Its key in the recipe: the row that it replaces where there may be one of its kind, else its own."""
+        plugin = self.plugin
+        if plugin.kind == "loss" and "classification" in plugin.provides:
+            return "loss"
+        if plugin.kind == "phase":
+            return "train" if "training" in plugin.provides else "balance"
+        return _REPLACED.get(plugin.kind, KEY)
+
+    @property
+    def registry(self) -> Registry:
+        """The plug-ins there are, the subject by its key among them."""
+        return Registry.of({"synthetic": SyntheticData, KEY: self.plugin})
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """A tiny DER recipe with the subject in it, as plain values."""
+        row = {"use": KEY, **self.options}
+        if self.plugin.kind == "data":
+            return tiny_recipe(**self.beside) | {"data": {**row, "tasks": 3}}
+        return tiny_recipe(**{**self.beside, self.key: row})
+
+    @property
+    def can_be_left_out(self) -> bool:
+        """Whether a recipe need not have a row of its kind."""
+        return self.key == KEY and self.plugin.kind != "data"
+
+    def recipe(self) -> Recipe:
+        """The tiny recipe, validated.
+
+        Raises:
+            RecipeError: it is not valid.
+        """
+        return recipe_from_dict(self.plain, self.registry, "trial")
+
+
+class Trial:
+    """The runs of one subject, each made when it is first asked for.
+
+    Attributes:
+        subject: what is tried.
+    """
+
+    def __init__(self, subject: Subject, folder: Path) -> None:
+        """Let the runs lie below ``folder``, which is empty."""
+        self.subject = subject
+        self._folder = folder
+
+    @cached_property
+    def failure(self) -> str | None:
+        """Why it does not train; None where it does."""
+        try:
+            _ = self.through
+        except Exception as error:
+            return tell(error)
+        return None
+
+    def reason_to_skip(self, needs_run: bool, needs_gpu: bool) -> str | None:
+        """Why something cannot be tried; None where it can."""
+        if needs_gpu and not torch.cuda.is_available():
+            return "there is no GPU here"
+        return "it does not train" if needs_run and self.failure is not None else None
+
+    @cached_property
+    def through(self) -> tuple[Result, Vigil]:
+        """Three tasks in one go, on the CPU, under watch."""
+        vigil = Vigil(self.subject.key)
+        out = self._folder / "through"
+        result = run_recipe(self.subject.recipe(), out, device="cpu", watchers=[vigil], around=vigil.around)
+        return result, vigil
+
+    @cached_property
+    def resumed(self) -> Result:
+        """The same, stopped in the middle of its second task and gone on with by new objects."""
+        out = self._folder / "resumed"
+        with suppress(KeyboardInterrupt):
+            run_recipe(self.subject.recipe(), out, device="cpu", watchers=[_Stop()])
+        return run_recipe(self.subject.recipe(), out, device="cpu", resume=True)
+
+    def on_gpu(self) -> Result:
+        """The same on a GPU, where waiting for it in a hot hook is an error.
+
+        Raises:
+            IncrlearnError: it does not run there.
+        """
+        return run_recipe(self.subject.recipe(), self._folder / "gpu", device="cuda", around=_no_waiting)
+
+
+class _Stop:
+    """Interrupts a run as Ctrl-C would."""
+
+    @hookimpl
+    def record(self, row: Row) -> None:
+        """Stop after the first epoch of a task."""
+        if row["kind"] == "epoch" and row["task"] == _STOPPED_IN:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def _no_waiting(hook: str, label: str, arguments: dict[str, Any]) -> Iterator[None]:  # noqa: ARG001
+    torch.cuda.set_sync_debug_mode("error" if hook in HOT else "default")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def tell(error: BaseException) -> str:
+    """An error with its notes; with its kind where it is not one that users are meant to read."""
+    kind = "" if isinstance(error, IncrlearnError) else f"{type(error).__name__}: "
+    return "; ".join([f"{kind}{error}", *getattr(error, "__notes__", [])])

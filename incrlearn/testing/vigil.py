@@ -1,0 +1,189 @@
+"""Watches every call of one plug-in's hooks and notes what it must not do."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from incrlearn.hooks import hookimpl
+from incrlearn.observe import Tell
+from incrlearn.types import LossTerm, RunState
+
+HOT = frozenset({"batch_start", "loss_terms", "after_backward", "after_step"})
+"""Hooks that run every batch."""
+_MAKE_WEIGHTS = frozenset({"expand", "rebuild", "grow_head"})
+_MAY_CHANGE_WEIGHTS = _MAKE_WEIGHTS | {
+    *("prepare", "phase_start", "phase_end", "epoch_start", "epoch_end"),
+    *("after_backward", "after_step", "prune", "task_end"),
+}
+_WAITING = frozenset(
+    {
+        *("_local_scalar_dense", "equal", "bincount", "nonzero", "masked_select"),
+        *("_unique", "_unique2", "unique_dim", "unique_consecutive"),
+    }
+)
+"""Operations of torch whose result the host has to wait for, be it only to learn its size."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that a plug-in did and must not do."""
+
+    rule: str
+    """Which rule it breaks: terms, weights, generators, frozen, waits."""
+    message: str
+
+
+class Vigil:
+    """Enters around the hooks of the plug-in under ``key``; also a watcher, from which it knows the network.
+
+    Attributes:
+        faults: what it saw, each once.
+    """
+
+    def __init__(self, key: str) -> None:
+        self.faults: dict[Fault, None] = {}
+        self._key = key
+        self._state: RunState | None = None
+
+    @hookimpl
+    def prepare(self, state: RunState) -> None:
+        """Take note of the run."""
+        self._state = state
+
+    @contextmanager
+    def around(self, hook: str, label: str, arguments: dict[str, Any]) -> Iterator[Tell | None]:  # noqa: ARG002
+        """See `incrlearn.observe.Around`."""
+        if label != self._key:
+            yield None
+            return
+        where = f"{hook}, {self._state.task}" if self._state is not None else hook
+        answers: list[object] = []
+        with ExitStack() as rules:
+            rules.enter_context(self._generators_kept(where))
+            rules.enter_context(self._weights_kept(where, only_frozen=hook in _MAY_CHANGE_WEIGHTS))
+            if hook in HOT:
+                rules.enter_context(self._nothing_waited_for(where))
+            yield answers.append
+        if hook == "loss_terms":
+            for answer in answers:
+                self._check_terms(answer, where)
+
+    def _note(self, rule: str, message: str) -> None:
+        self.faults[Fault(rule, message)] = None
+
+    @contextmanager
+    def _generators_kept(self, where: str) -> Iterator[None]:
+        before = _generators()
+        yield
+        changed = [name for name, state in _generators().items() if state != before[name]]
+        for name in changed:
+            self._note("generators", f"{where}: drew from {name}; draw from state.generator('what for')")
+
+    @contextmanager
+    def _weights_kept(self, where: str, only_frozen: bool) -> Iterator[None]:
+        network = self._state.current if self._state is not None else None
+        modules: list[tuple[str, nn.Module]] = [("the network's", network)] if network is not None else []
+        teacher = self._state.teacher if self._state is not None else None
+        if teacher is not None:
+            modules.append(("the teacher's", teacher.network))
+        before = [(whose, _tensors(module, only_frozen)) for whose, module in modules]
+        yield
+        for whose, tensors in before:
+            for name, (tensor, copy) in tensors.items():
+                if not torch.equal(tensor.detach(), copy):
+                    rule, what = ("frozen", "frozen") if only_frozen else ("weights", "own")
+                    if whose == "the teacher's":
+                        rule = "frozen"
+                    self._note(rule, f"{where}: changed {whose} {what} {name}")
+
+    @contextmanager
+    def _nothing_waited_for(self, where: str) -> Iterator[None]:
+        with _Waits() as waits:
+            yield
+        for operation in dict.fromkeys(waits.seen):
+            self._note("waits", f"{where}: {operation} has to wait for the device; keep to operations of known sizes")
+
+    def _check_terms(self, answer: object, where: str) -> None:
+        if answer is None:
+            return
+        if not isinstance(answer, list) or not all(isinstance(term, LossTerm) for term in answer):
+            self._note("terms", f"{where}: gave {answer!r}; give a list of LossTerm, or None")
+            return
+        for term in answer:
+            for problem in _problems_of(term):
+                self._note("terms", f"{where}: term '{term.name}' {problem}")
+
+
+class _Waits(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes the operations that a device would be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(
+        self,
+        function: Any,  # noqa: ANN401
+        types: Any,  # noqa: ANN401
+        args: Sequence[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        """Run ``function``, and remember it if it is one of them."""
+        name = function.overloadpacket.__name__
+        if name in _WAITING:
+            self.seen.append("item()" if name == "_local_scalar_dense" else name)
+        elif name in ("index", "index_put", "index_put_", "_index_put_impl_") and any(map(_is_mask, args[1])):
+            self.seen.append("indexing with a mask")
+        return function(*args, **(kwargs or {}))
+
+
+def _is_mask(index: object) -> bool:
+    return isinstance(index, Tensor) and index.dtype in (torch.bool, torch.uint8)
+
+
+def _generators() -> dict[str, object]:
+    """The states of all global generators, comparable."""
+    name, keys, *rest = np.random.get_state()
+    states: dict[str, object] = {
+        "torch's global generator": torch.get_rng_state().numpy().tobytes(),
+        "numpy's global generator": (name, np.asarray(keys).tobytes(), *rest),
+        "random's global generator": random.getstate(),
+    }
+    if torch.cuda.is_available():
+        states["torch's global CUDA generator"] = torch.cuda.get_rng_state().numpy().tobytes()
+    return states
+
+
+def _tensors(module: nn.Module, only_frozen: bool) -> dict[str, tuple[Tensor, Tensor]]:
+    """Parameters and buffers with copies of what they hold; with ``only_frozen`` those of frozen parts alone."""
+    found: dict[str, tuple[Tensor, Tensor]] = {}
+    for path, part in module.named_modules():
+        own = dict(part.named_parameters(recurse=False))
+        if only_frozen and (not own or any(parameter.requires_grad for parameter in own.values())):
+            continue
+        for name, tensor in (*own.items(), *part.named_buffers(recurse=False)):
+            found[f"{path}.{name}".removeprefix(".")] = (tensor, tensor.detach().clone())
+    return found
+
+
+def _problems_of(term: LossTerm) -> list[str]:
+    if not isinstance(term.value, Tensor) or term.value.dim() != 0:
+        shape = tuple(term.value.shape) if isinstance(term.value, Tensor) else type(term.value).__name__
+        return [f"is {shape}, not a scalar tensor"]
+    problems = []
+    if not bool(torch.isfinite(term.value)):
+        problems.append(f"is {term.value.item()}, which is not finite")
+    if not term.value.requires_grad:
+        problems.append("has no gradient: no weight can be learned from it")
+    if isinstance(term.weight, Tensor) and (term.weight.dim() != 0 or term.weight.requires_grad):
+        problems.append("has a weight that is no scalar without gradient")
+    return problems

@@ -1,0 +1,195 @@
+"""The contract catches what it is there to catch: one planted fault a plug-in, found by its own rule and no other."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import field_serializer
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from incrlearn import Batch, LossTerm, Output, Plugin, RunState, hookimpl
+from incrlearn.testing.checks import all_checks
+from incrlearn.testing.trial import Subject, Trial
+
+
+class Sound(Plugin):
+    """A tenth of cross-entropy, weighted by how often it was asked: it keeps that count from task to task."""
+
+    kind = "loss"
+
+    def __init__(self, name: str, config: Plugin.Config) -> None:
+        super().__init__(name, config)
+        self.asked = 0
+
+    @hookimpl
+    def loss_terms(self, batch: Batch, out: Output) -> list[LossTerm]:
+        self.asked += 1
+        return [LossTerm(self.name, self.value(batch, out), 0.1 + 0.01 * self.asked)]
+
+    def value(self, batch: Batch, out: Output) -> Tensor:
+        return cross_entropy(out.logits, batch.labels)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"asked": self.asked}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.asked = state["asked"]
+
+
+class DrawsFromTorch(Sound):
+    """Noise from the global generator."""
+
+    def value(self, batch: Batch, out: Output) -> Tensor:
+        return cross_entropy(out.logits + 0.01 * torch.randn_like(out.logits), batch.labels)
+
+
+class DrawsFromNumpy(Sound):
+    """A weight that numpy draws."""
+
+    def value(self, batch: Batch, out: Output) -> Tensor:
+        return cross_entropy(out.logits, batch.labels) * float(np.random.uniform(0.9, 1.1))
+
+
+class DrawsFromRandom(Sound):
+    """A choice that Python draws, at the end of a task."""
+
+    @hookimpl
+    def task_end(self) -> None:
+        random.choice([1, 2, 3])
+
+
+class WritesToOldExtractor(Sound):
+    """Moves a frozen weight a little, past autograd's notice."""
+
+    @hookimpl
+    def after_step(self, state: RunState) -> None:
+        if state.task.number > 1:
+            next(state.network.get_submodule("extractors.0").parameters()).data.add_(1e-3)
+
+
+class WritesToTheTeacher(Sound):
+    """Moves a weight of the network of the task before."""
+
+    needs = frozenset({"teacher"})
+
+    @hookimpl
+    def epoch_end(self, state: RunState) -> None:
+        if state.teacher is not None:
+            next(state.teacher.network.get_submodule("extractors.0").parameters()).data.mul_(0.99)
+
+
+class WritesWhereItMayOnlyLook(Sound):
+    """Shrinks the head while it is asked for a loss."""
+
+    @hookimpl
+    def loss_terms(self, state: RunState, batch: Batch, out: Output) -> list[LossTerm]:
+        next(state.network.head.parameters()).data.mul_(0.999)
+        return [LossTerm(self.name, self.value(batch, out), 0.1)]
+
+
+class LosesItsState(Sound):
+    """Forgets its count when it is stopped."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+class WaitsForANumber(Sound):
+    """Asks for a number in every batch."""
+
+    def value(self, batch: Batch, out: Output) -> Tensor:
+        loss = cross_entropy(out.logits, batch.labels)
+        return loss / max(1.0, loss.item())
+
+
+class WaitsForASize(Sound):
+    """Picks with a mask, whose number of hits nobody knows beforehand."""
+
+    def value(self, batch: Batch, out: Output) -> Tensor:
+        return cross_entropy(out.logits, batch.labels) + 0 * out.logits[batch.labels > 0].sum()
+
+
+class GivesNoScalar(Sound):
+    """A loss for each image."""
+
+    def value(self, batch: Batch, out: Output) -> Tensor:
+        return cross_entropy(out.logits, batch.labels, reduction="none")
+
+
+class GivesNoGradient(Sound):
+    """A number that nothing can be learned from."""
+
+    def value(self, batch: Batch, out: Output) -> Tensor:
+        return cross_entropy(out.logits, batch.labels).detach()
+
+
+class Misspelt(Sound):
+    """A hook that there is not."""
+
+    @hookimpl
+    def epoch_ends(self) -> None:
+        pass
+
+
+class IsNeeded(Sound):
+    """The classifier stage cannot do without its word."""
+
+    provides = frozenset({"classification"})
+
+
+class ForgetsAnOption(Sound):
+    """Writes an option in another way than it reads it."""
+
+    class Config(Plugin.Config):
+        """Options."""
+
+        share: float = 0.5
+        """A share."""
+
+        @field_serializer("share")
+        def _in_percent(self, share: float) -> float:
+            return 100 * share
+
+
+FAULTS: list[tuple[type[Plugin], set[str], str]] = [
+    (Sound, set(), ""),
+    (DrawsFromTorch, {"generators"}, "drew from torch's global generator; draw from state.generator"),
+    (DrawsFromNumpy, {"generators", "resume"}, "drew from numpy's global generator"),
+    (DrawsFromRandom, {"generators"}, "task_end, task 1: drew from random's global generator"),
+    (WritesToOldExtractor, {"frozen"}, "after_step, task 2: changed the network's frozen extractors.0."),
+    (WritesToTheTeacher, {"frozen"}, "epoch_end, task 2: changed the teacher's frozen extractors.0."),
+    (WritesWhereItMayOnlyLook, {"weights"}, "loss_terms, task 1: changed the network's own head.weight"),
+    (LosesItsState, {"resume"}, "the weights differ after task 2"),
+    (WaitsForANumber, {"waits"}, "loss_terms, task 1: item() has to wait for the device"),
+    (WaitsForASize, {"waits"}, "loss_terms, task 1: indexing with a mask has to wait for the device"),
+    (GivesNoScalar, {"trains"}, ""),
+    (GivesNoGradient, {"terms"}, "has no gradient: no weight can be learned from it"),
+    (Misspelt, {"hooks", "trains"}, "no hook of that name; did you mean 'epoch_end'"),
+    (ForgetsAnOption, {"options", "resume"}, "plugins.subject.share was 5000.0 and came back as 50000000.0"),
+]
+
+
+def broken_rules(plugin: type[Plugin], folder: Path) -> dict[str, list[str]]:
+    """What each check finds, as the test class would run it on a machine without a GPU."""
+    trial = Trial(Subject(plugin), folder)
+    found: dict[str, list[str]] = {}
+    for check in all_checks():
+        if trial.reason_to_skip(check.needs_run, check.needs_gpu) is None:
+            found[check.name] = check.find(trial)
+    return {name: problems for name, problems in found.items() if problems}
+
+
+@pytest.mark.parametrize(("plugin", "rules", "words"), FAULTS, ids=lambda value: getattr(value, "__name__", None))
+def test_a_planted_fault_is_found_by_its_rule(
+    plugin: type[Plugin], rules: set[str], words: str, tmp_path: Path
+) -> None:
+    found = broken_rules(plugin, tmp_path)
+    assert set(found) == rules, found
+    assert not rules or any(words in problem for problem in found[min(rules)])
