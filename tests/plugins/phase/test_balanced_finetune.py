@@ -83,7 +83,7 @@ def test_only_its_own_phase_is_balanced_and_optimised() -> None:
             },
         ),
     ],
-    ids=str,
+    ids=["head", "head, fixed weights stay", "network"],
 )
 def test_what_learns_and_that_fixed_weights_are_fixed_again(options: dict[str, Any], names: set[str]) -> None:
     plugin, state = plugin_of(**options), state_of()
