@@ -120,7 +120,7 @@ def test_wrong_input_leaves_with_2_and_says_what_to_do(
     outcome = incrlearn("verify", *(f"all/{run}" for run in runs))
     assert outcome.code == 2
     words = {
-        "shipped": "has no expected block to hold it against; shipped recipes that have one: der_cifar100_b0_10",
+        "shipped": "has no expected block to hold it against; shipped recipes that have one: bic_cifar100_b0_10",
         "small": "these are runs of 2 recipes: small, finetune_digits",
         "small/1": "not finished: all/open; go on with it by --resume",
         "absent": "absent: no such folder",

@@ -1,0 +1,56 @@
+"""A run from before an option is the run with its default: in groups, and against its recipe."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from incrlearn import Registry
+from incrlearn.engine.record import RunRecord
+from incrlearn.report.earlier import fill_in_options
+from incrlearn.report.groups import group_runs, read_runs
+from incrlearn.testing import SyntheticData
+
+RecordOf = Callable[..., RunRecord]
+REGISTRY = Registry.of({"synthetic": SyntheticData})
+
+
+def without_over(record: RunRecord) -> RunRecord:
+    plugins = record.recipe["plugins"]
+    loss = {option: value for option, value in plugins["loss"].items() if option != "over"}
+    return replace(record, recipe=record.recipe | {"plugins": plugins | {"loss": loss}})
+
+
+def test_an_option_that_is_missing_stands_at_its_default(record_of: RecordOf) -> None:
+    earlier, later = without_over(record_of()), record_of({"seed": 2})
+    assert len(group_runs([earlier, later])) == 2
+    filled = fill_in_options([earlier, later], REGISTRY)
+    assert filled[0].recipe["plugins"]["loss"]["over"] == "all"
+    assert [len(group.runs) for group in group_runs(filled)] == [2]
+    assert list(filled[0].recipe["plugins"]) == list(earlier.recipe["plugins"])
+
+
+def test_another_value_is_another_run_still(record_of: RecordOf) -> None:
+    filled = fill_in_options(
+        [without_over(record_of()), record_of({"plugins.loss": {"use": "cross_entropy", "over": "new"}})], REGISTRY
+    )
+    assert len(group_runs(filled)) == 2
+
+
+@pytest.mark.parametrize("use", ["gone", "/no/such/file.py:Loss"])
+def test_what_cannot_be_read_now_stays_as_it_was_stored(record_of: RecordOf, use: str) -> None:
+    record = record_of()
+    odd = replace(record, recipe=record.recipe | {"plugins": record.recipe["plugins"] | {"loss": {"use": use}}})
+    assert fill_in_options([odd], REGISTRY) == [odd]
+
+
+def test_runs_on_disk_are_read_with_all_options(record_of: RecordOf, tmp_path: Path) -> None:
+    record = record_of()
+    # Data that every registry knows: what a report finds has to be readable where nothing was given by hand.
+    plain = record.recipe | {"data": {"use": "digits", "tasks": 3}}
+    del plain["plugins"]["loss"]["over"]
+    (record.run_dir / "recipe.yaml").write_text(yaml.safe_dump(plain, sort_keys=False))
+    (read,), _ = read_runs([tmp_path])
+    assert read.recipe["plugins"]["loss"] == {"use": "cross_entropy", "over": "all", "weight": 1.0}
