@@ -69,8 +69,9 @@ def write_runs(cells: Sequence[Cell], pool: Pool, folder: Path) -> None:
         OutputError: the folder cannot be written.
     """
     places = [os.path.relpath(pool.run_dir(cell), folder) for cell in cells]
+    listed = {"runs": places, "variants": [cell.variant for cell in cells]}
     try:
-        write_atomically(folder / RUNS, json.dumps({"runs": places}, indent=2) + "\n")
+        write_atomically(folder / RUNS, json.dumps(listed, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
         raise OutputError(f"{folder / RUNS}: cannot be written ({error.strerror}); name another with --out") from error
 

@@ -42,6 +42,8 @@ class RunRecord:
     """What ``result.json`` holds."""
     recipe: dict[str, Any]
     """The resolved recipe as plain values; see `incrlearn.Recipe.resolved`."""
+    variant: str | None = None
+    """What the ablation through which it was found calls it."""
 
     @property
     def name(self) -> str:
@@ -114,15 +116,15 @@ def _is_whole(rows: list[Any], matrix: list[Any]) -> bool:
     return count > 0 and numbers == [(n, count) for n in range(1, count + 1)] and widths == list(range(1, count + 1))
 
 
-def find_runs(paths: Sequence[Path]) -> list[Path]:
+def find_runs(paths: Sequence[Path]) -> dict[Path, str | None]:
     """The directories of runs among ``paths`` and below them, finished or not, each once, in the order given.
 
-    A folder with a ``runs.json`` stands for the runs that are listed there.
+    A folder with a ``runs.json`` stands for the runs that are listed there, which tells their variants' names too.
 
     Raises:
         OutputError: for every path that is not there or holds no run, all told at once.
     """
-    found: dict[Path, None] = {}
+    found: dict[Path, str | None] = {}
     problems = []
     for path in paths:
         if not path.is_dir():
@@ -131,19 +133,22 @@ def find_runs(paths: Sequence[Path]) -> list[Path]:
         runs = _runs_of(path)
         if not runs:
             problems.append(f"{path}: there is no run in it or below it (no {RECIPE})")
-        found |= dict.fromkeys(run.resolve() for run in runs)
+        for run, variant in runs.items():
+            found[run.resolve()] = variant or found.get(run.resolve())
     if problems:
         raise OutputError("\n".join(problems))
-    return list(found)
+    return found
 
 
-def _runs_of(path: Path) -> list[Path]:
+def _runs_of(path: Path) -> dict[Path, str | None]:
     if is_run(path):
-        return [path]
+        return {path: None}
     if not (path / RUNS).is_file():
-        return sorted(recipe.parent for recipe in path.rglob(RECIPE))
+        return dict.fromkeys(sorted(recipe.parent for recipe in path.rglob(RECIPE)))
     try:
-        listed = json.loads((path / RUNS).read_text(encoding="utf-8"))["runs"]
-        return [path / place for place in listed if is_run(path / place)]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        listed = json.loads((path / RUNS).read_text(encoding="utf-8"))
+        names = listed.get("variants", [None] * len(listed["runs"]))
+        named = zip(listed["runs"], names, strict=True)
+        return {path / place: name for place, name in named if is_run(path / place)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise OutputError(f"{path / RUNS}: damaged, cannot be read ({type(error).__name__}: {error})") from error

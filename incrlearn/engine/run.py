@@ -258,6 +258,8 @@ def _restore(
         )
     shapes = backbone_shapes(parts.plan.recipe, progress.image_shape[0])
     restore_network(run_dir, checkpoint, parts.calls, shapes, state)
+    # The teacher is a copy of it, made before the task's network is placed.
+    parts.runtime.place(state.network)
     memory.load_state_dict(progress.memory)
     for plugin in parts.calls.plugins:
         plugin.load_state_dict(progress.plugins[plugin.name])

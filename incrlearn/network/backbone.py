@@ -62,7 +62,8 @@ def check_backbone(backbone: Backbone, options: BackboneOptions, channels: int, 
     """Send two blank images through, so that a backbone that cannot read the data is found before a run.
 
     Raises:
-        RecipeError: it does not take images of ``size`` x ``size``, or its output is no (B, width).
+        RecipeError: it does not take images of ``size`` x ``size``, lacks parts that it needs, or its output is no
+            (B, width).
     """
     training = backbone.training
     try:
@@ -73,6 +74,9 @@ def check_backbone(backbone: Backbone, options: BackboneOptions, channels: int, 
             f"name: '{options.name}' does not take images of {size}x{size}: {error}; "
             "a vision transformer wants options: {img_size: ..., patch_size: ...}"
         ) from error
+    # timm makes a ResNet of three stages and then looks for the fourth.
+    except AttributeError as error:
+        raise _problem(f"options: '{options.name}' does not work with {options.options}: {error}") from error
     finally:
         backbone.train(training)
     if out.shape != (2, backbone.width):

@@ -22,7 +22,8 @@ def use_signed_features(model: nn.Module, name: str) -> None:
     owner: nn.Module | None = None
     activation = "act"
     if isinstance(model, ResNet):
-        last = list(model.get_submodule("layer4").children())[-1]
+        last_stage = model.get_submodule(str(model.feature_info[-1]["module"]))
+        last = list(last_stage.children())[-1]
         if isinstance(last, BasicBlock | Bottleneck):
             owner, activation = last, "act2" if isinstance(last, BasicBlock) else "act3"
     elif isinstance(model, ResNetV2):

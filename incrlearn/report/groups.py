@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +61,12 @@ def read_runs(paths: Sequence[Path]) -> tuple[list[RunRecord], list[Path]]:
         OutputError: a path is not there or holds no run, or runs cannot be read; all of these told at once.
     """
     records, unfinished, problems = [], [], []
-    for run_dir in find_runs(paths):
+    for run_dir, variant in find_runs(paths).items():
         if not is_finished(run_dir):
             unfinished.append(run_dir)
             continue
         try:
-            records.append(read_record(run_dir))
+            records.append(replace(read_record(run_dir), variant=variant))
         except OutputError as error:
             problems.append(str(error))
     if problems:
@@ -82,7 +82,7 @@ def group_runs(records: Sequence[RunRecord]) -> list[Group]:
         found.setdefault(json.dumps([record.name, settings(record), record.summary["data"]]), []).append(record)
     groups = [tuple(runs) for runs in found.values()]
     distinctions = [_distinction(runs[0], [other[0] for other in groups]) for runs in groups]
-    labels = _labels([runs[0].name for runs in groups], distinctions)
+    labels = _variants(groups) or _labels([runs[0].name for runs in groups], distinctions)
     return [Group(*parts) for parts in zip(labels, distinctions, groups, strict=True)]
 
 
@@ -116,6 +116,13 @@ def repeated(runs: Sequence[RunRecord]) -> list[list[RunRecord]]:
     """Runs of one recipe with one seed that are there more than once: they are not several measurements."""
     counts = Counter(run.fingerprint for run in runs)
     return [[run for run in runs if run.fingerprint == one] for one, count in counts.items() if count > 1]
+
+
+def _variants(groups: Sequence[Sequence[RunRecord]]) -> list[str] | None:
+    """What an ablation calls each group; None where one of them has no such name of its own."""
+    names = [{run.variant for run in runs} for runs in groups]
+    known = [name for found in names for name in found if name is not None]
+    return known if all(len(found) == 1 for found in names) and len(set(known)) == len(groups) else None
 
 
 def _labels(names: list[str], distinctions: list[tuple[str, ...]]) -> list[str]:

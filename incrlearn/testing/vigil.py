@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from incrlearn.hooks import hookimpl
@@ -31,6 +33,15 @@ _WAITING = frozenset(
     }
 )
 """Operations of torch whose result the host has to wait for, be it only to learn its size."""
+_READING = {
+    Tensor.tolist: "tolist()",
+    Tensor.numpy: "numpy()",
+    Tensor.__array__: "numpy()",
+    Tensor.cpu: "cpu()",
+    Tensor.__repr__: "printing a tensor",
+    Tensor.__format__: "printing a tensor",
+}
+"""Methods that copy a tensor to the host, for which a tensor that is there already needs no operation."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +118,7 @@ class Vigil:
 
     @contextmanager
     def _nothing_waited_for(self, where: str) -> Iterator[None]:
-        with _Waits() as waits:
+        with _Waits() as waits, _Reads(waits):
             yield
         for operation in dict.fromkeys(waits.seen):
             self._note("waits", f"{where}: {operation} has to wait for the device; keep to operations of known sizes")
@@ -129,6 +140,7 @@ class _Waits(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.seen: list[str] = []
+        self.is_off = False
 
     def __torch_dispatch__(
         self,
@@ -139,11 +151,48 @@ class _Waits(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:  # noqa: ANN401
         """Run ``function``, and remember it if it is one of them."""
         name = function.overloadpacket.__name__
-        if name in _WAITING:
+        if self.is_off:
+            pass
+        elif name in _WAITING:
             self.seen.append("item()" if name == "_local_scalar_dense" else name)
+        elif name == "repeat_interleave" and (kwargs or {}).get("output_size") is None:
+            self.seen.append("repeat_interleave without output_size")
         elif name in ("index", "index_put", "index_put_", "_index_put_impl_") and any(map(_is_mask, args[1])):
             self.seen.append("indexing with a mask")
         return function(*args, **(kwargs or {}))
+
+
+class _Reads(TorchFunctionMode):
+    """Notes in ``waits`` the methods in ``_READING``, of whose operations a CPU does nothing.
+
+    The other way round ``one_hot``: with the number of classes given, it looks at the labels on a CPU alone.
+    """
+
+    def __init__(self, waits: _Waits) -> None:
+        super().__init__()
+        self._waits = waits
+
+    def __torch_function__(
+        self,
+        function: Any,  # noqa: ANN401
+        types: Any,  # noqa: ANN401
+        args: Sequence[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        """Call ``function``, and note it if it is one of them."""
+        options = kwargs or {}
+        reading = _READING.get(function)
+        words = [word for word in (*args, *options.values()) if isinstance(word, str)]
+        if function is Tensor.to and "cpu" in words:
+            reading = "to('cpu')"
+        if reading is not None:
+            self._waits.seen.append(reading)
+        classes = args[1] if function is one_hot and len(args) > 1 else options.get("num_classes", -1)
+        self._waits.is_off = reading is not None or (function is one_hot and classes >= 0)
+        try:
+            return function(*args, **options)
+        finally:
+            self._waits.is_off = False
 
 
 def _is_mask(index: object) -> bool:

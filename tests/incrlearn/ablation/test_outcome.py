@@ -76,7 +76,8 @@ def test_the_runs_of_a_table_are_listed_relative_to_it(grid: Grid, tmp_path: Pat
     folder = tmp_path / "pool" / "tables" / "x"
     folder.mkdir(parents=True)
     write_runs(grid.cells(), pool_at(tmp_path / "pool"), folder)
-    listed = json.loads((folder / "runs.json").read_text())["runs"]
-    assert listed == [f"../../{cell.recipe.fingerprint}" for cell in grid.cells()]
+    listed = json.loads((folder / "runs.json").read_text())
+    assert listed["runs"] == [f"../../{cell.recipe.fingerprint}" for cell in grid.cells()]
+    assert listed["variants"] == [cell.variant for cell in grid.cells()]
     with pytest.raises(OutputError, match="cannot be written"):
         write_runs(grid.cells(), pool_at(tmp_path / "pool"), tmp_path / "absent")

@@ -76,16 +76,19 @@ def test_a_result_that_lacks_tasks_is_told(tmp_path: Path, finished: Path) -> No
 
 
 def test_runs_are_found_below_a_folder_each_once(finished: Path) -> None:
-    assert find_runs([finished.parent, finished]) == [finished.resolve()]
+    assert find_runs([finished.parent, finished]) == {finished.resolve(): None}
 
 
 def test_a_list_of_runs_stands_for_them(tmp_path: Path, finished: Path) -> None:
     places = [os.path.relpath(finished, tmp_path), "not begun"]
     (tmp_path / "runs.json").write_text(json.dumps({"runs": places}))
-    assert find_runs([tmp_path, finished]) == [finished.resolve()]
+    assert find_runs([tmp_path, finished]) == {finished.resolve(): None}
+    (tmp_path / "runs.json").write_text(json.dumps({"runs": places, "variants": ["base", "no auxiliary"]}))
+    assert find_runs([tmp_path, finished]) == {finished.resolve(): "base"}
+    assert find_runs([finished, tmp_path]) == {finished.resolve(): "base"}
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"runs": 3}', '{"runs": [3]}', "{}"])
+@pytest.mark.parametrize("text", ["{", "[]", '{"runs": 3}', '{"runs": [3]}', "{}", '{"runs": ["x"], "variants": []}'])
 def test_a_damaged_list_of_runs_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "runs.json").write_text(text)
     with pytest.raises(OutputError, match=r"runs\.json: damaged"):

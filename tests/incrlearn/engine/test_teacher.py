@@ -78,6 +78,37 @@ def test_teacher_stands_still_and_knows_the_old_classes(tmp_path: Path, network:
     assert seen == {(2, (2,)), (3, (4,))}
 
 
+class PowerCut:
+    """Stops a run in its second task."""
+
+    @hookimpl
+    def epoch_end(self, state: RunState) -> None:
+        if state.task.number == 2:
+            raise KeyboardInterrupt
+
+
+class Strides:
+    """Notes how the teacher of the second task lies in memory, as the run's device wants it."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, tuple[int, ...]] = {}
+
+    @hookimpl
+    def prepare(self, state: RunState) -> None:
+        if state.teacher is not None and state.task.number == 2:
+            self.found = {name: value.stride() for name, value in state.teacher.network.state_dict().items()}
+
+
+def test_teacher_of_a_resumed_run_is_placed_as_that_of_one_that_went_through(tmp_path: Path) -> None:
+    registry = Registry.of({"synthetic": SyntheticData, "compares": Compares})
+    recipe = recipe_from_dict(tiny_recipe(compares="compares"), registry, "tiny")
+    through, resumed = Strides(), Strides()
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(recipe, tmp_path / "run", device="cpu", watchers=[through, PowerCut()])
+    run_recipe(recipe, tmp_path / "run", device="cpu", resume=True, watchers=[resumed])
+    assert resumed.found == through.found != {}
+
+
 def test_nobody_asks_nobody_gets(tmp_path: Path) -> None:
     registry = Registry.of({"synthetic": SyntheticData, "watches": Watches})
     recipe = recipe_from_dict(tiny_recipe(watches="watches"), registry, "tiny")

@@ -95,6 +95,14 @@ def test_unknown_model_option_is_named() -> None:
         build_backbone(options("resnet18", chanels=[1, 2, 3, 4]), 3, 1)
 
 
+@pytest.mark.parametrize("signed", [False, True])
+def test_stages_that_the_model_cannot_do_without_are_told_before_a_run(signed: bool) -> None:
+    options = BackboneOptions(name="resnet18", signed=signed, options={"layers": [1] * 3, "channels": [4, 6, 8]})
+    backbone = build_backbone(options, 3, seed=1)
+    with pytest.raises(RecipeError, match=r"backbone\.options: 'resnet18' does not work with .*layer4"):
+        check_backbone(backbone, options, 3, 32)
+
+
 def test_images_of_a_size_the_model_refuses_are_found_before_a_run() -> None:
     wrong = options("vit_tiny_patch16_224")
     with pytest.raises(RecipeError, match="does not take images of 32x32"):

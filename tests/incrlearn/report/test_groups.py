@@ -88,3 +88,11 @@ def test_all_damaged_runs_are_told_at_once(record_of: RecordOf, tmp_path: Path) 
 
 def test_flatten_keeps_lists_and_leaves_out_empty_mappings() -> None:
     assert flatten({"a": {"b": 1, "c": {"d": [1, 2]}}, "e": {}, "f": None}) == {"a.b": 1, "a.c.d": [1, 2], "f": None}
+
+
+def test_an_ablation_s_names_are_the_labels_where_all_groups_have_one(record_of: RecordOf) -> None:
+    base, without = record_of(), record_of({"plugins.auxiliary": None})
+    named = [replace(base, variant="the whole"), replace(without, variant="no auxiliary")]
+    assert [group.label for group in group_runs(named)] == ["the whole", "no auxiliary"]
+    for unnamed in ([named[0], without], [named[0], replace(without, variant="the whole")]):
+        assert [group.label for group in group_runs(unnamed)] == ["tiny", "tiny without auxiliary"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from pydantic import field_serializer
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, one_hot
 
 from incrlearn import Batch, LossTerm, Output, Plugin, RunState, hookimpl
 from incrlearn.testing.checks import all_checks
@@ -116,6 +116,32 @@ class WaitsForASize(Sound):
         return cross_entropy(out.logits, batch.labels) + 0 * out.logits[batch.labels > 0].sum()
 
 
+class WaitsForAList(Sound):
+    """Counts the new classes' images on the host."""
+
+    @hookimpl
+    def loss_terms(self, state: RunState, batch: Batch, out: Output) -> list[LossTerm]:
+        new = sum(label >= state.task.known for label in batch.labels.tolist())
+        return [LossTerm(self.name, self.value(batch, out), new / len(batch))]
+
+
+class Copies(Sound):
+    """Lets numpy, and whoever reads the terminal, have the labels."""
+
+    def value(self, batch: Batch, out: Output) -> Tensor:
+        share = float(batch.labels.to("cpu").cpu().numpy().mean()) / max(1, len(f"{batch.labels}"))
+        return cross_entropy(out.logits, batch.labels) * min(1.0, share)
+
+
+class ComparesWithOneHot(Sound):
+    """Nobody waits for labels of which it is known how many there may be."""
+
+    @hookimpl
+    def loss_terms(self, state: RunState, batch: Batch, out: Output) -> list[LossTerm]:
+        wanted = one_hot(batch.labels, state.task.seen).float()
+        return [LossTerm(self.name, (out.logits.softmax(dim=1) - wanted).square().mean())]
+
+
 class GivesNoScalar(Sound):
     """A loss for each image."""
 
@@ -136,6 +162,22 @@ class Misspelt(Sound):
     @hookimpl
     def epoch_ends(self) -> None:
         pass
+
+
+class WantsAnOption(Sound):
+    """Reads an option without a default as soon as it is made."""
+
+    class Config(Plugin.Config):
+        """Options."""
+
+        tenths: int
+        """The weight."""
+
+    config: Config
+
+    def __init__(self, name: str, config: Config) -> None:
+        super().__init__(name, config)
+        self.weight = config.tenths / 10
 
 
 class IsNeeded(Sound):
@@ -169,6 +211,8 @@ FAULTS: list[tuple[type[Plugin], set[str], str]] = [
     (LosesItsState, {"resume"}, "the weights differ after task 2"),
     (WaitsForANumber, {"waits"}, "loss_terms, task 1: item() has to wait for the device"),
     (WaitsForASize, {"waits"}, "loss_terms, task 1: indexing with a mask has to wait for the device"),
+    (WaitsForAList, {"waits"}, "loss_terms, task 1: tolist() has to wait for the device"),
+    (ComparesWithOneHot, set(), ""),
     (GivesNoScalar, {"trains"}, ""),
     (GivesNoGradient, {"terms"}, "has no gradient: no weight can be learned from it"),
     (Misspelt, {"hooks", "trains"}, "no hook of that name; did you mean 'epoch_end'"),
@@ -176,14 +220,23 @@ FAULTS: list[tuple[type[Plugin], set[str], str]] = [
 ]
 
 
-def broken_rules(plugin: type[Plugin], folder: Path) -> dict[str, list[str]]:
+def broken_rules(plugin: type[Plugin], folder: Path, **options: Any) -> dict[str, list[str]]:
     """What each check finds, as the test class would run it on a machine without a GPU."""
-    trial = Trial(Subject(plugin), folder)
+    trial = Trial(Subject(plugin, options), folder)
     found: dict[str, list[str]] = {}
     for check in all_checks():
         if trial.reason_to_skip(check.needs_run, check.needs_gpu) is None:
             found[check.name] = check.find(trial)
     return {name: problems for name, problems in found.items() if problems}
+
+
+def test_an_option_that_must_be_given_may_be_read_at_once(tmp_path: Path) -> None:
+    assert broken_rules(WantsAnOption, tmp_path, tenths=1) == {}
+
+
+def test_all_ways_of_copying_to_the_host_are_named(tmp_path: Path) -> None:
+    problems = " ".join(broken_rules(Copies, tmp_path)["waits"])
+    assert all(way in problems for way in ("to('cpu')", "cpu()", "numpy()", "printing a tensor"))
 
 
 @pytest.mark.parametrize(("plugin", "rules", "words"), FAULTS, ids=lambda value: getattr(value, "__name__", None))

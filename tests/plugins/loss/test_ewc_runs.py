@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from incrlearn import Registry, Result, RunState, hookimpl, load_network, run_recipe
+from incrlearn.errors import RecipeError
 from incrlearn.recipe import recipe_from_dict
 from incrlearn.testing import SyntheticData, tiny_recipe
 
@@ -98,3 +99,10 @@ def test_it_goes_with_der_pruning_and_exemplars(tmp_path: Path) -> None:
         value = found[task, "train"]
         assert value is not None
         assert value > 0
+
+
+def test_head_that_fixes_old_weights_is_refused() -> None:
+    head = {"use": "cosine", "old": "fixed"}
+    with pytest.raises(RecipeError, match=r"plugins\.ewc does not go with 'head': .*; write old: learned there"):
+        recipe_from_dict(ewc(head=head), REGISTRY, "tiny")
+    recipe_from_dict(ewc(head=head | {"old": "learned"}), REGISTRY, "tiny")
