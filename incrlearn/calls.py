@@ -49,7 +49,7 @@ class Calls:
 
     Raises:
         PluginError: for an implementation that could not work: a misspelt hook, an unknown argument, a forgotten
-            ``@hookimpl``, a default value on an argument, ``tryfirst``.
+            ``@hookimpl``, a default value on an argument, ``tryfirst``, ``hookwrapper``.
     """
 
     def __init__(
@@ -309,9 +309,9 @@ def check_implementations(plugin: object, label: str, is_core: bool = False) -> 
         if (marks.get("specname") or name) not in hooks:
             raise PluginError(f"{where}: no hook of that name{did_you_mean(name, hooks)}")
         if marks["tryfirst"] or (marks["trylast"] and not is_core):
-            raise PluginError(
-                f"{where}: tryfirst and trylast are refused; the order of the recipe is the order of calls"
-            )
+            raise PluginError(f"{where}: tryfirst and trylast are refused; calls go in the order of the recipe")
+        if marks["hookwrapper"]:
+            raise PluginError(f"{where}: hookwrapper is refused; write @hookimpl(wrapper=True)")
         defaults = [p.name for p in inspect.signature(member).parameters.values() if p.default is not p.empty]
         if defaults:
             raise PluginError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +20,8 @@ class Pool:
     """A folder of runs, each in a directory named by the fingerprint of its recipe.
 
     A run that was begun before its plug-ins had some of their options bears the fingerprint of then. It counts as the
-    run of what its recipe comes to now, those options at their defaults.
+    run of what its recipe comes to now, those options at their defaults. Folders of other names, such as one that was
+    moved out of the way, are no part of the pool.
     """
 
     def __init__(self, folder: Path, registry: Registry) -> None:
@@ -70,7 +72,8 @@ class Pool:
     def _runs_of_earlier_versions(self) -> dict[str, Path]:
         """Runs by the fingerprint that their recipe has now, where that is not their name; finished ones first."""
         if self._earlier is None:
-            runs = [recipe.parent for recipe in sorted(self.folder.glob(f"*/{RECIPE}"))]
+            folders = [recipe.parent for recipe in sorted(self.folder.glob(f"*/{RECIPE}"))]
+            runs = [folder for folder in folders if re.fullmatch("[0-9a-f]{12}", folder.name)]
             self._earlier = {}
             for run_dir in sorted(runs, key=is_finished, reverse=True):
                 try:

@@ -76,6 +76,8 @@ def make_plan(recipe: Recipe, data: Path | None = None) -> Plan:
         problems += _memory_problems(recipe, rows) + _size_problems(rows)
     except RecipeError as error:
         problems += error.problems
+    except PluginError as error:
+        problems.append(Problem(str(error)))
     try:
         backbone = backbone_maker(recipe, source.channels)("check")
         check_backbone(backbone, recipe.backbone, source.channels, source.size)

@@ -127,7 +127,7 @@ def holds_run_of(path: Path, recipe: Recipe) -> bool:
 
 def _as_read_now(path: Path, recipe: Recipe) -> str:
     """A run's recipe with the options that plug-ins have got since, at their defaults; as it is if that fails."""
-    stored = (path / RECIPE).read_text(encoding="utf-8")
+    stored = (path / RECIPE).read_text(encoding="utf-8", errors="replace")
     classes = {choice.use: choice.plugin for choice in recipe.plugins} | {recipe.data.use: recipe.data.plugin}
     try:
         return recipe_from_dict(yaml.safe_load(stored), Registry.of(classes), recipe.name).to_yaml()

@@ -213,13 +213,20 @@ def _generators() -> dict[str, object]:
 
 
 def _tensors(module: nn.Module, only_frozen: bool) -> dict[str, tuple[Tensor, Tensor]]:
-    """Parameters and buffers with copies of what they hold; with ``only_frozen`` those of frozen parts alone."""
+    """Parameters and buffers with copies of what they hold.
+
+    With ``only_frozen`` parameters without gradients alone, and buffers beside such. What is attached is then left out:
+    whoever attached it may move its weights by hand, as those of a running mean.
+    """
     found: dict[str, tuple[Tensor, Tensor]] = {}
     for path, part in module.named_modules():
-        own = dict(part.named_parameters(recurse=False))
-        if only_frozen and (not own or any(parameter.requires_grad for parameter in own.values())):
-            continue
-        for name, tensor in (*own.items(), *part.named_buffers(recurse=False)):
+        own, buffers = dict(part.named_parameters(recurse=False)), dict(part.named_buffers(recurse=False))
+        if only_frozen:
+            frozen = {name: parameter for name, parameter in own.items() if not parameter.requires_grad}
+            buffers = buffers if frozen and len(frozen) == len(own) else {}
+            own = {} if path.startswith("attachments.") else frozen
+            buffers = {} if path.startswith("attachments.") else buffers
+        for name, tensor in (own | buffers).items():
             found[f"{path}.{name}".removeprefix(".")] = (tensor, tensor.detach().clone())
     return found
 

@@ -160,6 +160,12 @@ class Late(Plugin):
         return None
 
 
+class OldWrapper(Plugin):
+    @hookimpl(hookwrapper=True)
+    def phases(self) -> Any:
+        yield
+
+
 class Defaulted(Plugin):
     @hookimpl
     def memory_quota(self, task: Task | None = None) -> None:
@@ -179,6 +185,7 @@ class UnknownArgument(Plugin):
         (Misspelt, "did you mean 'loss_terms'"),
         (Eager, "order of the recipe"),
         (Late, "order of the recipe"),
+        (OldWrapper, r"hookwrapper is refused; write @hookimpl\(wrapper=True\)"),
         (Defaulted, "'task' has a default value"),
         (UnknownArgument, "tasks"),
     ],

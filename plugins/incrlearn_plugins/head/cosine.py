@@ -48,6 +48,10 @@ class Cosine(Plugin):
                 raise ValueError("old: fixed goes with start: inherit; weights drawn anew must be learned")
             return self
 
+        def also_provides(self) -> frozenset[str]:
+            """``fixed_weights`` where some weights are: those that are learned are then of other classes each task."""
+            return frozenset({"fixed_weights"}) if self.old == "fixed" else frozenset()
+
         def refuses(self) -> Mapping[str, str]:
             """With weights that are fixed: features that grow, and phases that draw the head anew."""
             return _REFUSED_BY_FIXED if self.old == "fixed" else {}

@@ -63,6 +63,13 @@ class Ewc(Plugin):
         gamma: float = Field(1.0, gt=0, le=1)
         """Online: what is left of the Fisher information of the tasks before when a task's own is added."""
 
+        def refuses(self) -> Mapping[str, str]:
+            """A head that fixes old weights: under one name it then learns those of other classes in each task."""
+            return {
+                "fixed_weights": "the weights of new classes would be pulled to those of the task before; "
+                "write old: learned there"
+            }
+
     config: Config
 
     def __init__(self, name: str, config: Config) -> None:

@@ -45,8 +45,8 @@ class LessForget(Plugin):
 
     @hookimpl
     def loss_terms(self, state: RunState, batch: Batch, out: Output) -> list[LossTerm]:
-        """L_dis^G over all images of the batch; there is nothing to keep in the first task."""
-        if state.teacher is None:
+        """L_dis^G over all images; nothing in the first task, and where the head alone learns and features stay."""
+        if state.teacher is None or (state.phase is not None and state.phase.trains == "head"):
             return []
         before, now = state.teacher(batch).parts[-1], out.parts[-1]
         if before.shape != now.shape:

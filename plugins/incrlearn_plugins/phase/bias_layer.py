@@ -69,8 +69,8 @@ class BiasLayer(Plugin):
         quota = yield
         if quota is not None and quota < 2 and task.number < task.total:
             raise PluginError(
-                f"'{self.name}' holds out some exemplars of each class beside those that train, but after {task} the "
-                f"memory keeps {quota} of each; give it at least 2 of each, {2 * task.seen} in all"
+                f"plugins.{self.name}: some exemplars of each class are held out beside those that train, but after "
+                f"{task} the memory keeps {quota} of each; give it at least 2 of each, {2 * task.seen} in all by then"
             )
         return quota
 

@@ -71,10 +71,16 @@ def test_a_run_of_its_own_name_comes_before_an_earlier_one(earlier: Path, cell: 
 
 
 def test_what_cannot_be_read_now_hinders_nobody(earlier: Path, cell: Cell) -> None:
-    for name, text in (("other", "plugins: {x: {use: gone}}"), ("torn", "plugins: [")):
+    for name, text in (("a" * 12, "plugins: {x: {use: gone}}"), ("b" * 12, "plugins: [")):
         (earlier.parent / name).mkdir()
         (earlier.parent / name / "recipe.yaml").write_text(text)
     assert Pool(earlier.parent, Registry.discover()).run_dir(cell) == earlier
+
+
+def test_a_run_that_was_moved_out_of_the_way_is_not_found_again(earlier: Path, cell: Cell) -> None:
+    earlier.rename(earlier.with_name(f"{EARLIER}.old"))
+    pool = Pool(earlier.parent, Registry.discover())
+    assert (pool.state(cell), pool.finished([cell])) == ("not run", {})
 
 
 def test_a_finished_run_of_another_recipe_is_told(earlier: Path, cell: Cell) -> None:

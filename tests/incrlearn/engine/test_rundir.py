@@ -60,3 +60,25 @@ def test_a_file_in_the_way_is_told(tmp_path: Path, recipe: Recipe) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"cannot be written \(Not a directory\)"):
         open_run_dir(tmp_path / "file" / "run", recipe, resume=False)
+
+
+def test_a_recipe_that_is_no_text_is_another_one(tmp_path: Path, recipe: Recipe) -> None:
+    open_run_dir(tmp_path, recipe, resume=False)
+    (tmp_path / "recipe.yaml").write_bytes(b"seed: \xff\xfe")
+    with pytest.raises(OutputError, match="the run has another recipe"):
+        open_run_dir(tmp_path, recipe, resume=True)
+
+
+def test_a_run_from_before_an_option_is_gone_on_with_where_its_default_is_asked_for(
+    tmp_path: Path, recipe: Recipe
+) -> None:
+    open_run_dir(tmp_path, recipe, resume=False)
+    text = (tmp_path / "recipe.yaml").read_text()
+    (tmp_path / "recipe.yaml").write_text(text.replace("    over: all\n", ""))
+    assert (tmp_path / "recipe.yaml").read_text() != text
+    open_run_dir(tmp_path, recipe, resume=True)
+    other = recipe_from_dict(
+        tiny_recipe(loss={"use": "cross_entropy", "over": "new"}), Registry.of({"synthetic": SyntheticData}), "tiny"
+    )
+    with pytest.raises(OutputError, match=r"another recipe(.|\n)*-    over: all(.|\n)*\+    over: new"):
+        open_run_dir(tmp_path, other, resume=True)

@@ -1,5 +1,6 @@
 """The contract catches what it is there to catch: one planted fault a plug-in, found by its own rule and no other."""
 
+import copy
 import random
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,30 @@ class WritesToOldExtractor(Sound):
             next(state.network.get_submodule("extractors.0").parameters()).data.add_(1e-3)
 
 
+class WritesToFixedWeights(Sound):
+    """Moves the head's weights that are fixed, beside those that learn."""
+
+    @hookimpl
+    def after_step(self, state: RunState) -> None:
+        if state.task.number > 1:
+            state.network.head.get_parameter("fixed_weight").data.mul_(0.999)
+
+
+class FollowsTheHead(Sound):
+    """A running mean of the head's weights, attached and without gradients."""
+
+    @hookimpl
+    def prepare(self, state: RunState) -> None:
+        state.network.attach(self.name, copy.deepcopy(state.network.head).requires_grad_(False))
+
+    @hookimpl
+    @torch.no_grad()
+    def after_step(self, state: RunState) -> None:
+        pairs = zip(state.network.attached(self.name).parameters(), state.network.head.parameters(), strict=True)
+        for mean, weight in pairs:
+            mean.lerp_(weight, 0.1)
+
+
 class WritesToTheTeacher(Sound):
     """Moves a weight of the network of the task before."""
 
@@ -117,12 +142,10 @@ class WaitsForASize(Sound):
 
 
 class WaitsForAList(Sound):
-    """Counts the new classes' images on the host."""
+    """Counts the images of a class on the host."""
 
-    @hookimpl
-    def loss_terms(self, state: RunState, batch: Batch, out: Output) -> list[LossTerm]:
-        new = sum(label >= state.task.known for label in batch.labels.tolist())
-        return [LossTerm(self.name, self.value(batch, out), new / len(batch))]
+    def value(self, batch: Batch, out: Output) -> Tensor:
+        return cross_entropy(out.logits, batch.labels) * batch.labels.tolist().count(0)
 
 
 class Copies(Sound):
@@ -136,10 +159,9 @@ class Copies(Sound):
 class ComparesWithOneHot(Sound):
     """Nobody waits for labels of which it is known how many there may be."""
 
-    @hookimpl
-    def loss_terms(self, state: RunState, batch: Batch, out: Output) -> list[LossTerm]:
-        wanted = one_hot(batch.labels, state.task.seen).float()
-        return [LossTerm(self.name, (out.logits.softmax(dim=1) - wanted).square().mean())]
+    def value(self, batch: Batch, out: Output) -> Tensor:
+        wanted = one_hot(batch.labels, out.logits.shape[1])
+        return (out.logits.softmax(dim=1) - wanted).square().mean()
 
 
 class GivesNoScalar(Sound):
@@ -202,6 +224,7 @@ class ForgetsAnOption(Sound):
 
 FAULTS: list[tuple[type[Plugin], set[str], str]] = [
     (Sound, set(), ""),
+    (FollowsTheHead, set(), ""),
     (DrawsFromTorch, {"generators"}, "drew from torch's global generator; draw from state.generator"),
     (DrawsFromNumpy, {"generators", "resume"}, "drew from numpy's global generator"),
     (DrawsFromRandom, {"generators"}, "task_end, task 1: drew from random's global generator"),
@@ -232,6 +255,15 @@ def broken_rules(plugin: type[Plugin], folder: Path, **options: Any) -> dict[str
 
 def test_an_option_that_must_be_given_may_be_read_at_once(tmp_path: Path) -> None:
     assert broken_rules(WantsAnOption, tmp_path, tenths=1) == {}
+
+
+def test_fixed_weights_are_frozen_beside_those_that_learn(tmp_path: Path) -> None:
+    train = {"use": "sgd", "lr": 0.05, "batch": 16, "epochs": 2, "milestones": [], "fresh_heads": False, "warmup": 0}
+    head = {"use": "cosine", "old": "fixed"}
+    beside = {"network": "single", "auxiliary": None, "balance": None, "train": train, "head": head}
+    _, vigil = Trial(Subject(WritesToFixedWeights, beside=beside), tmp_path).through
+    messages = {fault.message for fault in vigil.faults if fault.rule == "frozen"}
+    assert "after_step, task 2: changed the network's frozen head.fixed_weight" in messages
 
 
 def test_all_ways_of_copying_to_the_host_are_named(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from incrlearn import (
     LossTerm,
     Network,
     Output,
+    Phase,
     PluginError,
     RecipeError,
     Registry,
@@ -84,9 +85,15 @@ class Says:
 
 
 def terms_of(
-    parts: tuple[Tensor, ...], teacher: tuple[Tensor, ...] | None, known: int = 4, seen: int = 5, **options: Any
+    parts: tuple[Tensor, ...],
+    teacher: tuple[Tensor, ...] | None,
+    known: int = 4,
+    seen: int = 5,
+    phase: Phase | None = None,
+    **options: Any,
 ) -> list[LossTerm]:
     state = RunState(1, torch.device("cpu"), Task(2, 3, known if teacher else 0, seen), (3, 32, 32))
+    state.phase = phase
     state.teacher = None if teacher is None else Says(*teacher)
     images = len(parts[0])
     batch = Batch(torch.zeros(images, 1, 1, 1), torch.zeros(images, dtype=torch.int64))
@@ -96,6 +103,12 @@ def terms_of(
 
 def test_first_task_has_none() -> None:
     assert terms_of((draw(3, 4, 1),), None) == []
+
+
+def test_phase_in_which_the_head_alone_learns_has_none() -> None:
+    parts = (draw(3, 4, 1),)
+    assert terms_of(parts, parts, phase=Phase("finetune", 1, 4, trains="head")) == []
+    assert len(terms_of(parts, parts, phase=Phase("train", 1, 4))) == 1
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import torch
 
 from incrlearn import (
     Phase,
-    PluginError,
     RecipeError,
     Registry,
     Result,
@@ -171,6 +170,7 @@ def test_memory_is_needed() -> None:
 
 
 def test_memory_with_one_exemplar_a_class_is_refused_before_training(tmp_path: Path) -> None:
-    with pytest.raises(PluginError, match="after task 2 the memory keeps 1 of each; give it at least 2 of each, 8 in"):
+    words = r"plugins\.bias: .* after task 2 the memory keeps 1 of each; give it at least 2 of each, 8 in all by then"
+    with pytest.raises(RecipeError, match=words):
         run(tmp_path / "run", memory={"use": "herding", "total": 7})
     assert not (tmp_path / "run").exists()
