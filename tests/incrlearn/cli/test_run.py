@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,9 @@ def test_interrupted_run_says_how_to_go_on_and_does(incrlearn: Any, folder: Path
     command = [sys.executable, "-m", "incrlearn", "run", "small.yaml", "--device", "cpu", "--seed", "5"]
     # Long enough that a busy machine does not come to the end before it is interrupted.
     command += ["--set", "data.classes=8", "--set", "data.tasks=4", "--set", "plugins.train.epochs=20"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # In the background of a script Ctrl-C is ignored, and what is started there inherits that.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
     deadline = time.monotonic() + 120
     while not list(folder.glob("runs/small/*/checkpoints/task_01")) and time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()
