@@ -21,7 +21,7 @@ PUBLIC = {module.__name__: module for module in (incrlearn, incrlearn.data, incr
 
 
 def test_there_is_a_loss_and_a_network() -> None:
-    assert [path.name for path in EXAMPLES] == ["er_ace", "memo"]
+    assert [path.name for path in EXAMPLES] == ["balanced_softmax", "memo"]
 
 
 def test_tests_of_the_examples_pass_where_incrlearn_is_a_wheel(

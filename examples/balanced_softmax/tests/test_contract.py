@@ -5,17 +5,17 @@ from pathlib import Path
 from incrlearn import Registry, load_recipe
 from incrlearn.testing import PluginContract
 
-from incrlearn_er_ace import ErAce
+from incrlearn_balanced_softmax import BalancedSoftmax
 
-RECIPE = Path(__file__).parents[1] / "recipes" / "er_ace_digits.yaml"
+RECIPE = Path(__file__).parents[1] / "recipes" / "balanced_softmax_digits.yaml"
 
 
 class TestContract(PluginContract):
     """A test for each rule; the plug-in is trained in a tiny recipe for them, once through and once resumed."""
 
-    plugin = ErAce
+    plugin = BalancedSoftmax
 
 
 def test_recipe_is_valid_and_uses_the_plugin() -> None:
     recipe = load_recipe(RECIPE, Registry.discover())
-    assert ErAce in [choice.plugin for choice in recipe.plugins]
+    assert BalancedSoftmax in [choice.plugin for choice in recipe.plugins]
