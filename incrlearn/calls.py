@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
-import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import pluggy
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from incrlearn.errors import PluginError, did_you_mean
+from incrlearn import answers
+from incrlearn.blame import accused, blame
+from incrlearn.errors import PluginError
 from incrlearn.hooks import Hooks, MakeBackbone, Row
+from incrlearn.implementations import PROJECT, check_implementations, hook_names
 from incrlearn.observe import Around, observed
 from incrlearn.plugin import Plugin
 from incrlearn.types import (
@@ -33,12 +33,9 @@ from incrlearn.types import (
     TaskPasses,
 )
 
-PROJECT = "incrlearn"
+__all__ = ["Calls", "check_implementations", "hook_names"]
 
-
-def hook_names() -> tuple[str, ...]:
-    """Every hook, in the order of the loop."""
-    return tuple(name for name, member in vars(Hooks).items() if inspect.isfunction(member))
+T = TypeVar("T")
 
 
 class Calls:
@@ -64,6 +61,7 @@ class Calls:
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(Hooks)
         self._labels: dict[int, str] = {}
+        self._plugin_labels: dict[int, str] = {}
         self._loss_callers: dict[frozenset[str] | None, Any] = {}
         named: list[tuple[object, str]] = [(plugin, plugin.name) for plugin in plugins]
         named += [(watcher, type(watcher).__name__) for watcher in watchers]
@@ -76,6 +74,8 @@ class Calls:
                 answering = observed(plugin, label, around, f"{PROJECT}_impl")
             self._registered[id(plugin)] = answering
             self._labels |= {id(plugin): label, id(answering): label}
+            if isinstance(plugin, Plugin):
+                self._plugin_labels[id(answering)] = label
             try:
                 self._manager.register(answering, name=f"{label}#{len(self._registered)}")
             except pluggy.PluginValidationError as error:
@@ -100,55 +100,64 @@ class Calls:
         try:
             yield
         except Exception as error:
-            frames = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
-            culprit = next((self._labels[id(owner)] for owner in frames if id(owner) in self._labels), None)
-            who = f"'{culprit}' answered {hook}" if culprit else f"{hook} was called"
-            error.add_note(f"while {who}" if task is None else f"while {who}, {task}")
+            blame(error, hook, task, self._labels)
             raise
+
+    def _first(self, hook: str, task: Task | None, check: Callable[[Any], T], given: dict[str, Any]) -> T:
+        """The answer to a *first* hook, in the form that ``check`` gives it."""
+        caller = getattr(self._manager.hook, hook)
+        with self._blame(hook, task):
+            answer = caller(**given)
+        try:
+            return check(answer)
+        except PluginError as error:
+            raise accused(error, caller, task, check, given, self._plugin_labels) from None
+
+    def _list(
+        self, caller: pluggy.HookCaller, task: Task | None, check: Callable[[Any], T], given: dict[str, Any]
+    ) -> list[T]:
+        """The answers to a *list* hook, in the form that ``check`` gives each."""
+        with self._blame(caller.name, task):
+            collected = caller(**given)
+        if not isinstance(collected, list):
+            told = f"a wrapper around {caller.name} must give back the list of answers that it yields for; got"
+            raise PluginError(f"{told} {answers.described(collected)}")
+        try:
+            return [check(answer) for answer in collected]
+        except PluginError as error:
+            raise accused(error, caller, task, check, given, self._plugin_labels) from None
 
     # -- before a run
 
     def explain(self, backbone: Backbone, image_shape: tuple[int, int, int]) -> list[str]:
         """What the plug-ins will do with the backbone, in lines."""
-        with self._blame("explain"):
-            answers: list[list[str]] = self._manager.hook.explain(backbone=backbone, image_shape=image_shape)
-        return [line for answer in answers for line in answer]
+        given = {"backbone": backbone, "image_shape": image_shape}
+        return [
+            line for lines in self._list(self._manager.hook.explain, None, answers.check_lines, given) for line in lines
+        ]
 
     # -- data
 
-    def hold_out(self, state: RunState, new: Samples, quota: int | None) -> HeldOut | None:
+    def hold_out(self, state: RunState, new: Samples, quota: tuple[int, ...] | None) -> HeldOut | None:
         """What of ``new`` no phase is to train on; None where nobody asks for it."""
-        with self._blame("hold_out", state.task):
-            chosen: HeldOut | None = self._manager.hook.hold_out(state=state, new=new, quota=quota)
-        return chosen
+        given = {"state": state, "new": new, "quota": quota}
+        return self._first("hold_out", state.task, lambda answer: answers.check_held_out(answer, new), given)
 
     # -- growth
 
     def expand(self, state: RunState, old: Network | None, make_backbone: MakeBackbone) -> Network:
         """The network of this task."""
-        with self._blame("expand", state.task):
-            network = self._manager.hook.expand(state=state, old=old, make_backbone=make_backbone)
-        if not isinstance(network, Network):
-            raise PluginError(f"expand must give an incrlearn Network, not {network!r}")
-        return network
+        given = {"state": state, "old": old, "make_backbone": make_backbone}
+        return self._first("expand", state.task, answers.check_network, given)
 
     def rebuild(self, task: Task, layout: dict[str, Any], make_backbone: MakeBackbone) -> Network:
         """A network of the shapes told by ``layout``, without a head."""
-        with self._blame("rebuild", task):
-            network = self._manager.hook.rebuild(layout=layout, make_backbone=make_backbone)
-        if not isinstance(network, Network):
-            raise PluginError(
-                f"nobody rebuilds a network from the layout {layout!r}: its plug-in must answer 'rebuild'"
-            )
-        return network
+        given = {"layout": layout, "make_backbone": make_backbone}
+        return self._first("rebuild", task, lambda answer: answers.check_rebuilt(answer, layout), given)
 
     def grow_head(self, state: RunState, old: nn.Module | None, width: int) -> nn.Module:
         """The classifier of this task."""
-        with self._blame("grow_head", state.task):
-            head = self._manager.hook.grow_head(state=state, old=old, width=width)
-        if not isinstance(head, nn.Module):
-            raise PluginError(f"grow_head must give a torch module, not {head!r}")
-        return head
+        return self._first("grow_head", state.task, answers.check_head, {"state": state, "old": old, "width": width})
 
     def prepare(self, state: RunState, passes: TaskPasses) -> None:
         """Everybody gets ready for the task."""
@@ -159,33 +168,27 @@ class Calls:
 
     def phases(self, state: RunState) -> list[Phase]:
         """The phases of this task, in recipe order."""
-        with self._blame("phases", state.task):
-            phases: list[Phase] = self._manager.hook.phases(state=state)
-        return phases
+        return self._list(self._manager.hook.phases, state.task, answers.check_phase, {"state": state})
 
     def select_data(self, state: RunState, phase: Phase, new: Samples, memory: Samples) -> Samples:
         """What ``phase`` trains on."""
-        with self._blame("select_data", state.task):
-            samples: Samples = self._manager.hook.select_data(state=state, phase=phase, new=new, memory=memory)
-        return samples
+        given = {"state": state, "phase": phase, "new": new, "memory": memory}
+        return self._first(
+            "select_data", state.task, lambda answer: answers.check_samples(answer, state.task.seen), given
+        )
 
     def param_groups(self, state: RunState, phase: Phase) -> list[dict[str, Any]]:
         """What the optimizer of ``phase`` holds."""
-        with self._blame("param_groups", state.task):
-            groups: list[dict[str, Any]] = self._manager.hook.param_groups(state=state, phase=phase)
-        return groups
+        return self._first("param_groups", state.task, answers.check_groups, {"state": state, "phase": phase})
 
     def make_optimizer(
         self, state: RunState, phase: Phase, groups: list[dict[str, Any]]
     ) -> tuple[Optimizer, LRScheduler]:
         """The optimizer of ``phase`` and its schedule."""
-        with self._blame("make_optimizer", state.task):
-            made: tuple[Optimizer, LRScheduler] | None = self._manager.hook.make_optimizer(
-                state=state, phase=phase, groups=groups
-            )
-        if made is None:
-            raise PluginError(f"nobody makes an optimizer for phase '{phase.name}': its plug-in must")
-        return made
+        given = {"state": state, "phase": phase, "groups": groups}
+        return self._first(
+            "make_optimizer", state.task, lambda answer: answers.check_optimizer(answer, phase.name), given
+        )
 
     def phase_start(self, state: RunState) -> None:
         """``state.phase`` begins."""
@@ -209,8 +212,8 @@ class Calls:
             left_out = [p for p in self.plugins if terms is not None and not (terms & p.provides)]
             absent = [self._registered[id(plugin)] for plugin in left_out]
             self._loss_callers[terms] = self._manager.subset_hook_caller("loss_terms", remove_plugins=absent)
-        with self._blame("loss_terms", state.task):
-            lists: list[list[LossTerm]] = self._loss_callers[terms](state=state, batch=batch, out=out)
+        given = {"state": state, "batch": batch, "out": out}
+        lists = self._list(self._loss_callers[terms], state.task, answers.check_loss_terms, given)
         return [term for answer in lists for term in answer]
 
     def after_backward(self, state: RunState) -> None:
@@ -230,9 +233,9 @@ class Calls:
 
     def prune(self, state: RunState, passes: Passes) -> list[dict[str, Any]]:
         """What was removed from the weights."""
-        with self._blame("prune", state.task):
-            reports: list[dict[str, Any]] = self._manager.hook.prune(state=state, passes=passes)
-        return reports
+        return self._list(
+            self._manager.hook.prune, state.task, answers.check_pruned, {"state": state, "passes": passes}
+        )
 
     def phase_end(self, state: RunState) -> None:
         """``state.phase`` is over."""
@@ -241,23 +244,17 @@ class Calls:
 
     # -- after training
 
-    def memory_quota(self, task: Task) -> int | None:
-        """Exemplars to keep of each class after ``task``; None where the recipe keeps none."""
-        with self._blame("memory_quota", task):
-            quota: int | None = self._manager.hook.memory_quota(task=task)
-        return quota
+    def memory_quota(self, task: Task, arrived: tuple[int, ...], seed: int) -> tuple[int, ...] | None:
+        """Exemplars to keep of each class seen after ``task``, one number a class; None where the recipe keeps none."""
+        given = {"task": task, "arrived": arrived, "seed": seed}
+        return self._first("memory_quota", task, lambda answer: answers.check_quota(answer, task.seen), given)
 
     def rank_exemplars(self, state: RunState, label: int, features: Tensor, quota: int) -> Tensor:
         """Positions of the exemplars of one class, best first."""
-        with self._blame("rank_exemplars", state.task):
-            ranked = self._manager.hook.rank_exemplars(state=state, label=label, features=features, quota=quota)
-        wanted = min(quota, len(features))
-        positions = ranked.tolist() if isinstance(ranked, Tensor) else None
-        if positions is None or len(set(positions)) != wanted or not all(0 <= p < len(features) for p in positions):
-            raise PluginError(
-                f"rank_exemplars must give {wanted} distinct positions from 0 to {len(features) - 1}, got {ranked!r}"
-            )
-        return torch.tensor(positions, dtype=torch.int64)
+        given = {"state": state, "label": label, "features": features, "quota": quota}
+        return self._first(
+            "rank_exemplars", state.task, lambda one: answers.check_ranking(one, quota, len(features)), given
+        )
 
     def task_end(self, state: RunState, passes: TaskPasses) -> None:
         """The task is over."""
@@ -268,52 +265,21 @@ class Calls:
 
     def scores(self, state: RunState, out: Output) -> Tensor:
         """(B, K) scores of a test batch."""
-        with self._blame("scores", state.task):
-            scores: Tensor = self._manager.hook.scores(state=state, out=out)
-        return scores
+        given = {"state": state, "out": out}
+        return self._first("scores", state.task, lambda answer: answers.check_scores(answer, out.logits), given)
 
     def metrics(self, state: RunState, scores: Tensor, labels: Tensor) -> dict[str, float]:
         """Further numbers about the task, by name."""
-        with self._blame("metrics", state.task):
-            answers: list[dict[str, float]] = self._manager.hook.metrics(state=state, scores=scores, labels=labels)
+        given = {"state": state, "scores": scores, "labels": labels}
         numbers: dict[str, float] = {}
-        for answer in answers:
+        for answer in self._list(self._manager.hook.metrics, state.task, answers.check_metrics, given):
             twice = sorted(numbers.keys() & answer.keys())
             if twice:
                 raise PluginError(f"two plug-ins give metrics of the same name: {twice}; rename one of them")
-            # numpy's and torch's scalars are no plain values, which a checkpoint must hold.
-            numbers |= {str(name): float(value) for name, value in answer.items()}
+            numbers |= answer
         return numbers
 
     def record(self, state: RunState, row: Row) -> None:
         """Everybody takes note of ``row``."""
         with self._blame("record", state.task):
             self._manager.hook.record(state=state, row=row)
-
-
-def check_implementations(plugin: object, label: str, is_core: bool = False) -> None:
-    """Refuse hook implementations that pluggy would take in silence or misread.
-
-    Raises:
-        PluginError: naming plug-in, method and what to write instead.
-    """
-    hooks = hook_names()
-    for name in dir(type(plugin)):
-        member = inspect.getattr_static(type(plugin), name)
-        marks = getattr(member, f"{PROJECT}_impl", None)
-        where = f"plug-in '{label}': {type(plugin).__name__}.{name}"
-        if marks is None:
-            if name in hooks and callable(member):
-                raise PluginError(f"{where} bears the name of a hook but is not marked: write @hookimpl above it")
-            continue
-        if (marks.get("specname") or name) not in hooks:
-            raise PluginError(f"{where}: no hook of that name{did_you_mean(name, hooks)}")
-        if marks["tryfirst"] or (marks["trylast"] and not is_core):
-            raise PluginError(f"{where}: tryfirst and trylast are refused; calls go in the order of the recipe")
-        if marks["hookwrapper"]:
-            raise PluginError(f"{where}: hookwrapper is refused; write @hookimpl(wrapper=True)")
-        defaults = [p.name for p in inspect.signature(member).parameters.values() if p.default is not p.empty]
-        if defaults:
-            raise PluginError(
-                f"{where}: argument '{defaults[0]}' has a default value; hooks are called by name without"
-            )

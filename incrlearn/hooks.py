@@ -26,9 +26,9 @@
                 prune(state, passes)                             list; not where the phase trains the head alone
                 record(state, row)                               each; row["kind"] == "epoch"
             phase_end(state)                                     each
-        quota = memory_quota(task)                               first; none: no exemplars
+        quota = memory_quota(task, arrived, seed)                first; none: no exemplars
         for each new class:
-            rank_exemplars(state, label, features, quota)        first
+            rank_exemplars(state, label, features, quota)        first; the class's own quota
         task_end(state, passes)                                  each
         for each test batch:
             scores(state, out)                                   first; default: logits
@@ -40,14 +40,13 @@ Outside of the loop, ``explain(backbone, image_shape)`` is called before a run, 
 where a network is made again from a checkpoint.
 
 *First* hooks stop at the first answer that is not None; *each* hooks return nothing; *list* hooks collect every
-answer that is not None. Plug-ins answer in the order of the recipe. Hooks that return something are pure; only
-``prepare phase_start phase_end epoch_start epoch_end after_backward after_step prune task_end`` may change weights,
-in place. Hot hooks run every batch: nothing in them may wait for the device (no ``.item()``).
+answer that is not None. Plug-ins answer in the order of the recipe. Hooks that return something are pure, but for
+those in ``MAKE_WEIGHTS`` and ``CHANGE_WEIGHTS``. *Hot* hooks run every batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pluggy import HookimplMarker, HookspecMarker
@@ -72,11 +71,24 @@ from incrlearn.types import (
 
 hookspec = HookspecMarker("incrlearn")
 hookimpl = HookimplMarker("incrlearn")
+"""Marks a method as an answer to the hook whose name it bears, or with ``wrapper=True`` as one around all others'."""
 
 MakeBackbone = Callable[[str], Backbone]
 """``make_backbone(purpose)``: a new extractor as the recipe's ``backbone`` says, its weights drawn for the purpose."""
 Row = dict[str, Any]
 """One line of the record: plain values, with ``kind`` epoch, task or result."""
+
+HOT = frozenset({"batch_start", "loss_terms", "after_backward", "after_step"})
+"""Hooks that run every batch: nothing in them may wait for the device (no ``.item()``, no ``print(tensor)``)."""
+MAKE_WEIGHTS = frozenset({"expand", "rebuild", "grow_head"})
+"""Hooks that make a module; those that are given an old one may change it in place, or give it back."""
+CHANGE_WEIGHTS = frozenset(
+    {
+        *("prepare", "phase_start", "phase_end", "epoch_start", "epoch_end"),
+        *("after_backward", "after_step", "prune", "task_end"),
+    }
+)
+"""Hooks that may change weights, in place. All others leave them as they are."""
 
 
 class Hooks:
@@ -95,13 +107,14 @@ class Hooks:
     # -- data --------------------------------------------------------------------------------------------------
 
     @hookspec(firstresult=True)
-    def hold_out(self, state: RunState, new: Samples, quota: int | None) -> HeldOut | None:
+    def hold_out(self, state: RunState, new: Samples, quota: tuple[int, ...] | None) -> HeldOut | None:
         """Keep some of the task's samples ``new`` from training; they, and no others of them, are ``state.held_out``.
 
         The engine takes them out of ``state.new``, keeps some of them as exemplars, as many as ``share`` tells, ranks
         these by themselves, and in later tasks takes them out of ``state.memory`` too. ``state.held_out`` has those of
         old classes already; there is no network of this task yet. Some of each class must be left. ``quota`` is how
-        many exemplars a known class has; in the first task, how many its classes will have; None without a memory.
+        many exemplars each known class has, in the order of arrival; in the first task, how many each of its classes
+        will have; None without a memory.
         """
 
     # -- growth ------------------------------------------------------------------------------------------------
@@ -168,19 +181,19 @@ class Hooks:
 
     @hookspec
     def batch_start(self, state: RunState, position: float) -> None:
-        """A batch begins. ``position`` is (b - 1) / (B - 1) in [0, 1] for batch b of B; 1 where there is one. Hot."""
+        """A batch begins. ``position`` is (b - 1) / (B - 1) in [0, 1] for batch b of B; 1 where there is one."""
 
     @hookspec
     def loss_terms(self, state: RunState, batch: Batch, out: Output) -> list[LossTerm] | None:
-        """Summands of the loss for this batch. Pure: no weight changes, no draw from a global generator. Hot."""
+        """Summands of the loss for this batch. Pure: no weight changes, no draw from a global generator."""
 
     @hookspec
     def after_backward(self, state: RunState) -> None:
-        """Gradients are there, the step is not taken. Hot."""
+        """Gradients are there, the step is not taken."""
 
     @hookspec
     def after_step(self, state: RunState) -> None:
-        """The optimizer has stepped. Hot."""
+        """The optimizer has stepped."""
 
     @hookspec
     def epoch_end(self, state: RunState) -> None:
@@ -202,8 +215,13 @@ class Hooks:
     # -- after training ----------------------------------------------------------------------------------------
 
     @hookspec(firstresult=True)
-    def memory_quota(self, task: Task) -> int | None:
-        """How many exemplars to keep of each class after ``task``. Also asked before a run, to check its recipe."""
+    def memory_quota(self, task: Task, arrived: tuple[int, ...], seed: int) -> int | Sequence[int] | None:
+        """How many exemplars to keep of each class after ``task``: one number for all, or K of them, one a class.
+
+        ``arrived`` tells how many training images of each class seen have come (K numbers, in the order of arrival),
+        ``seed`` is the recipe's. Also asked before a run, to check its recipe, so the answer must follow from these
+        alone. What a class has may shrink from task to task and never grows: what is gone does not come back.
+        """
 
     @hookspec(firstresult=True)
     def rank_exemplars(self, state: RunState, label: int, features: Tensor, quota: int) -> Tensor | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,8 @@ from incrlearn.hooks import hookimpl
 from incrlearn.plugin import Plugin
 from incrlearn.types import Samples, Task
 
+__all__ = ["QuotaMemory", "exemplars_per_class", "held_out_part"]
+
 
 @dataclass(frozen=True, eq=False)
 class ClassExemplars:
@@ -21,7 +24,7 @@ class ClassExemplars:
     held_out: Tensor
     """Those that no phase trains on."""
     share: float = 0.0
-    """Of the exemplars, the share that is held out; see :func:`held_out_part`."""
+    """Of the exemplars, the share that is held out; see `held_out_part`."""
 
     def shrunk(self, quota: int) -> ClassExemplars:
         """At most ``quota`` of them, the best of each part."""
@@ -56,9 +59,9 @@ class ExemplarMemory:
         """Keep the exemplars of ``label``."""
         self._classes[label] = kept
 
-    def truncate(self, quota: int) -> None:
-        """Keep at most ``quota`` exemplars of each class, the best."""
-        self._classes = {label: kept.shrunk(quota) for label, kept in self._classes.items()}
+    def truncate(self, quota: Sequence[int]) -> None:
+        """Keep at most ``quota[label]`` exemplars of each class, the best."""
+        self._classes = {label: kept.shrunk(quota[label]) for label, kept in self._classes.items()}
 
     def samples(self) -> Samples:
         """The exemplars to train on, by class and best first within a class."""
@@ -79,7 +82,7 @@ class ExemplarMemory:
         return state
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take back what :meth:`state_dict` gave, or what was written when nothing could be held out yet."""
+        """Take back what `state_dict` gave, or what was written when nothing could be held out yet."""
         nothing, no_share = torch.empty(0, dtype=torch.int64), torch.zeros(())
         self._classes = {
             int(label): ClassExemplars(

@@ -24,7 +24,7 @@ class Output:
     logits: Tensor
     """(B, K); in a phase with a temperature, already divided by it."""
     maps: tuple[Tensor, ...] = ()
-    """One (B, C_s, H_s, W_s) per stage of the newest extractor, in the order of a pass, see :meth:`Network.stages`;
+    """One (B, C_s, H_s, W_s) per stage of the newest extractor, in the order of a pass, see `Network.stages`;
     only in training, where a plug-in that takes part in the phase's loss needs ``maps``."""
 
 
@@ -81,7 +81,7 @@ class Network(nn.Module, ABC):
 
     Attributes:
         head: the classifier, (B, D) -> (B, K); the engine assigns what ``grow_head`` returns.
-        attachments: modules that only training needs, such as an auxiliary head; see :meth:`attach`. The engine drops
+        attachments: modules that only training needs, such as an auxiliary head; see `attach`. The engine drops
             them at the end of the task, so they count in no parameter report and no checkpoint.
     """
 

@@ -34,7 +34,7 @@ class Registry:
     """The plug-ins that can be named in a recipe. Listing imports nothing; only what is used is loaded."""
 
     def __init__(self, entries: Iterable[PluginEntry], classes: Mapping[str, type[Plugin]] | None = None) -> None:
-        """Make a registry by hand; see :meth:`discover` and :meth:`of`.
+        """Make a registry by hand; see `discover` and `of`.
 
         Args:
             entries: what installed packages registered.
@@ -50,7 +50,7 @@ class Registry:
 
     @classmethod
     def of(cls, classes: Mapping[str, type[Plugin]]) -> Registry:
-        """What :meth:`discover` finds, and ``classes`` by name over it: for tests and notebooks."""
+        """What `discover` finds, and ``classes`` by name over it: for tests and notebooks."""
         return cls(_discovered(), classes)
 
     def entries(self) -> tuple[PluginEntry, ...]:

@@ -218,5 +218,5 @@ class RunState:
         return make_generator(self.seed, self.task.number, purpose)
 
     def seed_for(self, purpose: str) -> int:
-        """The seed behind :meth:`generator`, for code that takes a number."""
+        """The seed behind `generator`, for code that takes a number."""
         return derive_seed(self.seed, self.task.number, purpose)

@@ -78,8 +78,16 @@ def _plan_table(plan: Plan) -> Table:
     for heading in ("task", "new classes", "seen", "train images", "exemplars a class", "in all", "test images"):
         table.add_column(heading, justify="right")
     for row in plan.rows:
-        quota = "-" if row.exemplars_per_class is None else str(row.exemplars_per_class)
         numbers = (row.train_images, row.exemplars, row.test_images)
         train, exemplars, test = (f"{number:,}" for number in numbers)
+        quota = _from_to(row.exemplars_per_class)
         table.add_row(str(row.task), str(row.new), str(row.seen), train, quota, exemplars, test)
     return table
+
+
+def _from_to(numbers: tuple[int, ...] | None) -> str:
+    """``20`` where all are that, ``12 to 25`` where they differ, ``-`` without any."""
+    if numbers is None:
+        return "-"
+    least, most = min(numbers), max(numbers)
+    return str(least) if least == most else f"{least} to {most}"

@@ -1,6 +1,6 @@
 """Augmentation and normalisation of whole batches: tensor operations, each image with its own draw.
 
-Images are uint8 (B, H, W, C) until :func:`finish` makes them float32 (B, C, H, W). The distribution of each step is
+Images are uint8 (B, H, W, C) until `finish` makes them float32 (B, C, H, W). The distribution of each step is
 that of the torchvision transform named with it; the draws come first, all of an epoch at once, so that they are the
 same on every device.
 """

@@ -35,7 +35,7 @@ class FolderImages:
 
     classes: tuple[str, ...]
     train: Split
-    """:class:`FileImages`, class by class, in the order of the file names."""
+    """`FileImages`, class by class, in the order of the file names."""
     test: Split
 
 

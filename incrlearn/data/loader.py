@@ -29,7 +29,7 @@ class Loader(Protocol):
 
         Args:
             samples: what to go through, each image once.
-            batch: images a batch at most; sizes are as even as can be, see :func:`batches_in_epoch`.
+            batch: images a batch at most; sizes are as even as can be, see `batches_in_epoch`.
             order: CPU generator for the order.
             augment: CPU generator for the augmentation; None: images are not augmented.
 
@@ -97,13 +97,13 @@ class DeviceLoader:
     def train(
         self, samples: Samples, batch: int, order: torch.Generator, augment: torch.Generator | None
     ) -> Iterator[Batch]:
-        """See :meth:`Loader.train`."""
+        """See `Loader.train`."""
         shuffled = samples.take(torch.randperm(len(samples), generator=order))
         draws = draw(self._augment, len(samples), augment).to(self._device) if augment is not None else None
         return self._batches(shuffled, _training_bounds(len(samples), batch), draws)
 
     def plain(self, samples: Samples, batch: int) -> Iterator[Batch]:
-        """See :meth:`Loader.plain`."""
+        """See `Loader.plain`."""
         return self._batches(samples, _bounds(len(samples), batch), None)
 
     def _batches(self, samples: Samples, bounds: list[int], draws: Draws | None) -> Iterator[Batch]:
@@ -151,7 +151,7 @@ class StreamLoader:
     def train(
         self, samples: Samples, batch: int, order: torch.Generator, augment: torch.Generator | None
     ) -> Iterator[Batch]:
-        """See :meth:`Loader.train`."""
+        """See `Loader.train`."""
         shuffled = samples.take(torch.randperm(len(samples), generator=order))
         seeds: list[int] | None = None
         if augment is not None:
@@ -159,7 +159,7 @@ class StreamLoader:
         return self._batches(shuffled, _training_bounds(len(samples), batch), seeds)
 
     def plain(self, samples: Samples, batch: int) -> Iterator[Batch]:
-        """See :meth:`Loader.plain`."""
+        """See `Loader.plain`."""
         return self._batches(samples, _bounds(len(samples), batch), None)
 
     def _batches(self, samples: Samples, bounds: list[int], seeds: list[int] | None) -> Iterator[Batch]:

@@ -36,6 +36,12 @@ class Scenario:
         """Training samples of the classes new in ``task``; of all classes seen where the scenario is cumulative."""
         return self._samples(self.source.train, 0 if self.cumulative else task.known, task.seen)
 
+    def arrived(self, task: Task) -> tuple[int, ...]:
+        """How many training images of each class seen have come with ``task``, by label."""
+        labels = self._samples(self.source.train, 0, task.seen).labels
+        counts: list[int] = torch.bincount(labels, minlength=task.seen).tolist()
+        return tuple(counts)
+
     def test_samples(self, task: Task) -> Samples:
         """Test samples of all classes seen with ``task``."""
         return self._samples(self.source.test, 0, task.seen)

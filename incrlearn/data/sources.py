@@ -81,7 +81,7 @@ class Augment:
     brightness: float = 0.0
     """b: pixel values are multiplied by a factor from U(max(0, 1 - b), 1 + b) and cut off at white."""
     resized_crop: tuple[float, float] | None = None
-    """Smallest and largest share of the area, aspect ratio from 3/4 to 4/3; for :class:`FileImages` only."""
+    """Smallest and largest share of the area, aspect ratio from 3/4 to 4/3; for `FileImages` only."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +105,7 @@ class Source:
     std: tuple[float, ...]
     """C standard deviations of the pixel values in [0, 1]."""
     workers: int = 0
-    """Processes that read :class:`FileImages`; 0 reads them in the main process."""
+    """Processes that read `FileImages`; 0 reads them in the main process."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -190,7 +190,7 @@ def first_per_class(split: Split, count: int, classes: Sequence[str]) -> Split:
 
 
 class DataPlugin(Plugin, ABC):
-    """Base of plug-ins that bring a data set; they answer no hooks, the engine calls :meth:`open` once a run."""
+    """Base of plug-ins that bring a data set; they answer no hooks, the engine calls `open` once a run."""
 
     kind = "data"
 

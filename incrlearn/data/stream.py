@@ -54,7 +54,7 @@ class WantedBatches(Sampler[Wanted]):
 
 
 class ImageReader(Dataset[Tensor | Unreadable]):
-    """Gives whole batches by :class:`Wanted`: uint8 (B, size, size, 3), still without normalisation."""
+    """Gives whole batches by `Wanted`: uint8 (B, size, size, 3), still without normalisation."""
 
     def __init__(self, paths: Sequence[Path], augment: Augment, size: int) -> None:
         # One block of bytes: workers that count references on a million paths would each end up with a copy of them.

@@ -30,7 +30,7 @@ def backbone_maker(recipe: Recipe, channels: int) -> MakeBackbone:
 
 
 def backbone_shapes(recipe: Recipe, channels: int) -> MakeBackbone:
-    """As :func:`backbone_maker` without pretrained weights, for networks whose weights are loaded afterwards."""
+    """As `backbone_maker` without pretrained weights, for networks whose weights are loaded afterwards."""
     return _maker(recipe.backbone.model_copy(update={"pretrained": False}), recipe.seed, channels)
 
 

@@ -8,15 +8,16 @@ import torch
 from torch import Tensor
 
 from incrlearn.calls import Calls
-from incrlearn.errors import PluginError
 from incrlearn.memory import ClassExemplars, ExemplarMemory, held_out_part
-from incrlearn.types import HeldOut, RunState, Samples
+from incrlearn.types import RunState, Samples
 
 Features = Callable[[Samples], Tensor]
-"""(n, D) float32 features of training images, on the CPU; see :meth:`incrlearn.types.TaskPasses.features`."""
+"""(n, D) float32 features of training images, on the CPU; see `incrlearn.types.TaskPasses.features`."""
 
 
-def lay_out_samples(state: RunState, calls: Calls, memory: ExemplarMemory, new: Samples, quota: int | None) -> float:
+def lay_out_samples(
+    state: RunState, calls: Calls, memory: ExemplarMemory, new: Samples, quota: tuple[int, ...] | None
+) -> float:
     """Set the samples of a task: ``state.new`` and ``state.memory`` to train on, ``state.held_out`` beside them.
 
     Args:
@@ -24,10 +25,11 @@ def lay_out_samples(state: RunState, calls: Calls, memory: ExemplarMemory, new: 
         calls: the plug-ins; ``hold_out`` is asked.
         memory: the exemplars of the tasks before.
         new: all training samples of the task's data.
-        quota: exemplars of each class known; in the first task, those that its classes will have; None: no memory.
+        quota: exemplars of each class known, one number a class; in the first task, those that its classes will have;
+            None: no memory.
 
     Returns:
-        The share of its classes' exemplars that is to be held out, for :func:`choose_exemplars`.
+        The share of its classes' exemplars that is to be held out, for `choose_exemplars`.
 
     Raises:
         PluginError: what was chosen cannot be held out.
@@ -36,7 +38,6 @@ def lay_out_samples(state: RunState, calls: Calls, memory: ExemplarMemory, new: 
     chosen = calls.hold_out(state, new, quota)
     if chosen is None:
         return 0.0
-    _check_held_out(chosen, new)
     held = torch.zeros(len(new), dtype=torch.bool)
     held[chosen.positions] = True
     state.new, state.held_out = new.take(~held), new.take(held) + state.held_out
@@ -44,7 +45,12 @@ def lay_out_samples(state: RunState, calls: Calls, memory: ExemplarMemory, new: 
 
 
 def choose_exemplars(
-    state: RunState, calls: Calls, memory: ExemplarMemory, features: Features, quota: int | None, share: float
+    state: RunState,
+    calls: Calls,
+    memory: ExemplarMemory,
+    features: Features,
+    quota: tuple[int, ...] | None,
+    share: float,
 ) -> None:
     """Shrink the exemplars of old classes to the quota and rank those of the new ones, held-out ones by themselves.
 
@@ -55,15 +61,15 @@ def choose_exemplars(
         calls: the plug-ins; ``rank_exemplars`` is asked.
         memory: takes the exemplars.
         features: gives the features that they are ranked by.
-        quota: exemplars of each class; None: none are kept.
+        quota: exemplars of each class seen, one number a class; None: none are kept.
         share: of the new classes' exemplars, how many are to be held-out ones.
     """
     if quota is not None:
         memory.truncate(quota)
         for label in range(state.task.known, state.task.seen):
             held_out = state.held_out.of_class(label)
-            part = min(held_out_part(quota, share), len(held_out))
-            training = _best(state, calls, label, state.new.of_class(label), features, quota - part)
+            part = min(held_out_part(quota[label], share), len(held_out))
+            training = _best(state, calls, label, state.new.of_class(label), features, quota[label] - part)
             kept = _best(state, calls, label, held_out, features, part)
             memory.put(label, ClassExemplars(training, kept, share if part else 0.0))
     state.memory, state.held_out = memory.samples() + memory.held_out(), memory.held_out()
@@ -74,23 +80,3 @@ def _best(state: RunState, calls: Calls, label: int, samples: Samples, features:
     if quota == 0:
         return samples.indices[:0]
     return samples.indices[calls.rank_exemplars(state, label, features(samples), quota)]
-
-
-def _check_held_out(chosen: HeldOut, new: Samples) -> None:
-    """Refuse positions that are not in ``new`` or leave a class without an image to train on.
-
-    Raises:
-        PluginError: telling what is wrong with them.
-    """
-    if not isinstance(chosen, HeldOut) or not isinstance(chosen.positions, Tensor):
-        raise PluginError(f"hold_out must give a HeldOut with positions as a tensor, not {chosen!r}")
-    left = torch.ones(len(new), dtype=torch.bool)
-    positions: list[int] = chosen.positions.tolist()
-    if len(set(positions)) != len(positions) or not all(0 <= p < len(new) for p in positions):
-        raise PluginError(f"hold_out must give distinct positions from 0 to {len(new) - 1}, got {positions}")
-    if not 0 <= chosen.share < 1:
-        raise PluginError(f"hold_out must give a share from 0 to below 1, got {chosen.share}")
-    left[positions] = False
-    empty = sorted(set(new.labels.tolist()) - set(new.labels[left].tolist()))
-    if empty:
-        raise PluginError(f"hold_out leaves no image of the classes {empty} (labels in class order) to train on")

@@ -29,15 +29,15 @@ class RunPasses:
     test: Evaluator
 
     def accuracy(self) -> float:
-        """See :meth:`incrlearn.types.TaskPasses.accuracy`."""
+        """See `incrlearn.types.TaskPasses.accuracy`."""
         return self.test(self.state)
 
     def features(self, samples: Samples) -> Tensor:
-        """See :meth:`incrlearn.types.TaskPasses.features`."""
+        """See `incrlearn.types.TaskPasses.features`."""
         return extract_features(self.state, self.runtime, self.train, samples, self.eval_batch)
 
     def batches(self, samples: Samples, batch: int) -> Iterator[Batch]:
-        """See :meth:`incrlearn.types.TaskPasses.batches`."""
+        """See `incrlearn.types.TaskPasses.batches`."""
         return self.train.plain(samples, batch)
 
 
@@ -50,20 +50,20 @@ class PhasePasses:
     samples: Samples
 
     def accuracy(self) -> float:
-        """See :meth:`incrlearn.types.TaskPasses.accuracy`."""
+        """See `incrlearn.types.TaskPasses.accuracy`."""
         return self.run.accuracy()
 
     def features(self, samples: Samples) -> Tensor:
-        """See :meth:`incrlearn.types.TaskPasses.features`."""
+        """See `incrlearn.types.TaskPasses.features`."""
         return self.run.features(samples)
 
     def batches(self, samples: Samples, batch: int) -> Iterator[Batch]:
-        """See :meth:`incrlearn.types.TaskPasses.batches`."""
+        """See `incrlearn.types.TaskPasses.batches`."""
         return self.run.batches(samples, batch)
 
     @torch.no_grad()
     def settle_norms(self, module: nn.Module) -> None:
-        """See :meth:`incrlearn.types.Passes.settle_norms`."""
+        """See `incrlearn.types.Passes.settle_norms`."""
         state = self.run.state
         purpose = f"{self.phase.name}/settle after epoch {state.epoch}"
         epoch = self.run.train.train(

@@ -108,7 +108,13 @@ def train_step(
     out = replace(state.network.classify(parts, phase.temperature), maps=tuple(maps))
     terms = calls.loss_terms(state, batch, out)
     optimizer.zero_grad(set_to_none=True)
-    runtime.backward(total_loss(terms, phase))
+    loss = total_loss(terms, phase)
+    if not loss.requires_grad:
+        raise PluginError(
+            f"no gradient comes from the loss of phase '{phase.name}' ({', '.join(term.name for term in terms)}); "
+            "compute it from what the network gives, without detach() or no_grad(), and let the phase train something"
+        )
+    runtime.backward(loss)
     calls.after_backward(state)
     optimizer.step()
     calls.after_step(state)

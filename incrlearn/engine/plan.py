@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-
-import torch
 
 from incrlearn.calls import Calls
 from incrlearn.data import DataPlugin, Scenario, Source, data_root, make_scenario
@@ -14,6 +13,7 @@ from incrlearn.errors import PluginError, Problem, RecipeError
 from incrlearn.metrics import parameter_count
 from incrlearn.network import check_backbone, map_shapes
 from incrlearn.recipe import Recipe
+from incrlearn.types import Task
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class PlanRow:
     seen: int
     train_images: int
     """Images of its own data, exemplars not counted."""
-    exemplars_per_class: int | None
-    """Kept of each class after the task; None where the recipe has no memory."""
+    exemplars_per_class: tuple[int, ...] | None
+    """Kept of each class seen after the task, one number a class; None where the recipe has no memory."""
     exemplars: int
-    """Kept in all after the task; fewer than the quota where a class has fewer images."""
+    """Kept in all after the task; fewer than the quotas where a class has fewer images."""
     test_images: int
 
 
@@ -72,8 +72,8 @@ def make_plan(recipe: Recipe, data: Path | None = None) -> Plan:
     scenario, rows, parameters, notes = None, [], 0, []
     try:
         scenario = make_scenario(recipe.data.scenario, source, recipe.seed)
-        rows = [_plan_task(scenario, calls, number) for number in range(len(scenario.tasks))]
-        problems += _memory_problems(recipe, rows) + _size_problems(rows)
+        rows = [_plan_task(scenario, calls, task, recipe.seed) for task in scenario.tasks]
+        problems += _memory_problems(recipe, rows, scenario) + _size_problems(rows)
     except RecipeError as error:
         problems += error.problems
     except PluginError as error:
@@ -94,20 +94,16 @@ def make_plan(recipe: Recipe, data: Path | None = None) -> Plan:
     return Plan(recipe, source, scenario, rows, parameters, notes)
 
 
-def _plan_task(scenario: Scenario, calls: Calls, position: int) -> PlanRow:
-    task = scenario.tasks[position]
-    quota = calls.memory_quota(task)
-    exemplars = 0
-    if quota is not None:
-        seen = [scenario.training_samples(earlier) for earlier in scenario.tasks[: position + 1]]
-        exemplars = sum(int(torch.bincount(samples.labels).clamp(max=quota).sum()) for samples in seen)
+def _plan_task(scenario: Scenario, calls: Calls, task: Task, seed: int) -> PlanRow:
+    arrived = scenario.arrived(task)
+    quota = calls.memory_quota(task, arrived, seed)
     return PlanRow(
         task=task.number,
         new=task.new,
         seen=task.seen,
         train_images=len(scenario.training_samples(task)),
         exemplars_per_class=quota,
-        exemplars=exemplars,
+        exemplars=sum(map(min, quota, arrived)) if quota is not None else 0,
         test_images=len(scenario.test_samples(task)),
     )
 
@@ -120,19 +116,46 @@ def _size_problems(rows: list[PlanRow]) -> list[Problem]:
     ]
 
 
-def _memory_problems(recipe: Recipe, rows: list[PlanRow]) -> list[Problem]:
+def _memory_problems(recipe: Recipe, rows: list[PlanRow], scenario: Scenario) -> list[Problem]:
     quotas = [(row, row.exemplars_per_class) for row in rows if row.exemplars_per_class is not None]
     if quotas and recipe.data.scenario.cumulative:
         return [
             Problem("data.cumulative: every task has all data already; take the memory out or write cumulative: false")
         ]
-    short = next((row for row, quota in quotas if quota < 1), None)
+    key = next((choice.key for choice in recipe.plugins if choice.plugin.kind == "memory"), "memory")
+    found = _classes_without_exemplars(quotas, scenario.class_names, recipe.seed)
+    found = found or _growing_quotas(quotas, scenario)
+    return [Problem(f"plugins.{key}: {problem}") for problem in found]
+
+
+def _classes_without_exemplars(
+    quotas: list[tuple[PlanRow, tuple[int, ...]]], class_names: tuple[str, ...], seed: int
+) -> list[str]:
+    """The first task after which a class would have none, in words; empty where there is none."""
+    short = next(((row, quota) for row, quota in quotas if min(quota) < 1), None)
     if short is None:
         return []
-    key = next((choice.key for choice in recipe.plugins if choice.plugin.kind == "memory"), "memory")
+    row, quota = short
+    if max(quota) < 1:
+        return [
+            f"too few exemplars: none would be left of each of the {row.seen} classes seen in task {row.task}; "
+            f"give at least {quotas[-1][0].seen} in all"
+        ]
+    names = ", ".join(f"'{name}'" for name, number in zip(class_names, quota, strict=False) if number < 1)
     return [
-        Problem(
-            f"plugins.{key}: too few exemplars: none would be left of each of the {short.seen} classes seen in task "
-            f"{short.task}; give at least {rows[-1].seen} in all"
-        )
+        f"too few exemplars: with seed {seed} none of the {row.exemplars} kept after task {row.task} would be of "
+        f"{names}; give more in all, or a memory that keeps the same number of each class"
     ]
+
+
+def _growing_quotas(quotas: list[tuple[PlanRow, tuple[int, ...]]], scenario: Scenario) -> list[str]:
+    """The first class of which more would be kept than a task before, in words; empty where there is none."""
+    arrived = scenario.arrived(scenario.tasks[-1])
+    for (before, earlier), (row, later) in pairwise(quotas):
+        for label, (had, has) in enumerate(zip(earlier, later, strict=False)):
+            if min(has, arrived[label]) > min(had, arrived[label]):
+                return [
+                    f"{has} exemplars of '{scenario.class_names[label]}' are to be kept after task {row.task}, and "
+                    f"after task {before.task} only {had}: what is gone does not come back; memory_quota must not grow"
+                ]
+    return []

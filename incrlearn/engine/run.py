@@ -33,6 +33,7 @@ from incrlearn.engine.plan import Plan, make_plan
 from incrlearn.engine.result import summarise
 from incrlearn.engine.rundir import hold_run_dir, open_run_dir, write_result
 from incrlearn.engine.runtime import Runtime, resolve_device
+from incrlearn.engine.shapes import check_shapes
 from incrlearn.engine.teacher import FrozenTeacher
 from incrlearn.errors import OutputError, PluginError, TrainingError
 from incrlearn.hooks import MakeBackbone
@@ -154,7 +155,7 @@ def _run_task(parts: Parts, state: RunState, memory: ExemplarMemory, task: Task,
     for phase in parts.calls.phases(state):
         pruned += run_phase(phase, parts.calls, passes)
     widths.append(state.network.width)
-    choose_exemplars(state, parts.calls, memory, passes.features, parts.calls.memory_quota(task), share)
+    choose_exemplars(state, parts.calls, memory, passes.features, _quota(parts, task), share)
     parts.calls.task_end(state, passes)
     state.network.attachments.clear()
     state.teacher = None
@@ -168,7 +169,7 @@ def _start_task(parts: Parts, passes: RunPasses, memory: ExemplarMemory, task: T
     state.task = task
     before = parts.plan.scenario.tasks[max(0, task.number - 2)]
     new = parts.plan.scenario.training_samples(task)
-    share = lay_out_samples(state, parts.calls, memory, new, parts.calls.memory_quota(before))
+    share = lay_out_samples(state, parts.calls, memory, new, _quota(parts, before))
     old = state.current
     wants_maps = parts.calls.wants("maps")
     # Before the task: a network that goes on learning would take its own past along.
@@ -181,8 +182,14 @@ def _start_task(parts: Parts, passes: RunPasses, memory: ExemplarMemory, task: T
     state.current = network
     network.head = parts.calls.grow_head(state, old_head, network.width)
     parts.runtime.place(network)
+    check_shapes(state, parts.calls)
     parts.calls.prepare(state, passes)
     return share
+
+
+def _quota(parts: Parts, task: Task) -> tuple[int, ...] | None:
+    """How many exemplars each class seen has after ``task``; None without a memory."""
+    return parts.calls.memory_quota(task, parts.plan.scenario.arrived(task), parts.plan.recipe.seed)
 
 
 def _top1(parts: Parts, state: RunState) -> float:

@@ -35,7 +35,7 @@ class FrozenTeacher:
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Output:
-        """See :meth:`incrlearn.types.Teacher.__call__`."""
+        """See `incrlearn.types.Teacher.__call__`."""
         if self._answered is None or self._answered[0] is not batch:
             with self._runtime.autocast(), read_maps(self._stages) as maps:
                 parts = self._network.extract(batch.images)

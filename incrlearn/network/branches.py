@@ -74,7 +74,7 @@ class BranchedNetwork(Network):
             kept: positions (int64) in the newest extractor's features.
 
         Raises:
-            PluginError: somebody cannot follow, see :meth:`obstacles_to_narrowing`; nothing is changed then.
+            PluginError: somebody cannot follow, see `obstacles_to_narrowing`; nothing is changed then.
         """
         newest, width = self.widths[-1], self.width
         if len(kept) == newest:
@@ -114,7 +114,7 @@ class BranchedNetwork(Network):
 
     @classmethod
     def from_layout(cls, layout: dict[str, Any], make_backbone: MakeBackbone) -> BranchedNetwork:
-        """The shapes that :meth:`layout` told, with fresh weights.
+        """The shapes that `layout` told, with fresh weights.
 
         Raises:
             OutputError: it is not such a layout, or the backbone is another one.

@@ -70,7 +70,7 @@ class LinearHead(nn.Linear):
         self.draw(generator)
 
     def reset_parameters(self) -> None:
-        """Leave the weights alone: torch would draw from the global generator here; :meth:`draw` does the work."""
+        """Leave the weights alone: torch would draw from the global generator here; `draw` does the work."""
 
     @torch.no_grad()
     def draw(self, generator: torch.Generator) -> None:

@@ -22,7 +22,7 @@ from incrlearn.types import Backbone
 
 
 class AppliedMask:
-    """A mask over the gates of a backbone, in force until :meth:`remove`.
+    """A mask over the gates of a backbone, in force until `remove`.
 
     As long as it is, the backbone, and a network around it, cannot be copied: nobody could take the copy's mask off.
 

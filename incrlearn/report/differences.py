@@ -48,14 +48,14 @@ def difference(
 
 
 def word_difference(topic: str, groups: Sequence[Group], words: Sequence[str]) -> Difference | None:
-    """As :func:`difference`, where the words are the values."""
+    """As `difference`, where the words are the values."""
     return difference(topic, groups, words, words)
 
 
 def option_difference(
     topic: str, groups: Sequence[Group], options: Sequence[dict[str, Any]], say: Callable[[dict[str, Any]], str]
 ) -> Difference | None:
-    """As :func:`difference`, of options: only those that are not the same everywhere are told.
+    """As `difference`, of options: only those that are not the same everywhere are told.
 
     Args:
         topic: what it is about.

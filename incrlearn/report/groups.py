@@ -55,7 +55,7 @@ class Group:
 def read_runs(paths: Sequence[Path]) -> tuple[list[RunRecord], list[Path]]:
     """The finished runs among ``paths`` and below them, and the directories of those that are not finished.
 
-    Recipes of earlier versions have the options that plug-ins have got since, see :func:`fill_in_options`.
+    Recipes of earlier versions have the options that plug-ins have got since, see `fill_in_options`.
 
     Raises:
         OutputError: a path is not there or holds no run, or runs cannot be read; all of these told at once.

@@ -42,7 +42,7 @@ def data_set(record: RunRecord) -> dict[str, Any]:
 
 
 def data_set_words(options: dict[str, Any]) -> str:
-    """Some of what :func:`data_set` gave, in words."""
+    """Some of what `data_set` gave, in words."""
     words = [options["use"]] if "use" in options else []
     for key, value in options.items():
         # Beside another data set's name, an option that is null may be one that it does not have.
@@ -125,7 +125,7 @@ def epochs(record: RunRecord) -> str:
 
 
 def epoch_options(row: dict[str, Any]) -> set[str]:
-    """The options of a phase that :func:`epochs` tells."""
+    """The options of a phase that `epochs` tells."""
     return {"epochs"} if row.get("epochs") is not None else set(row) - {"use"}
 
 
@@ -145,7 +145,7 @@ def backbone(record: RunRecord) -> dict[str, Any]:
 
 
 def backbone_words(options: dict[str, Any]) -> str:
-    """Some of what :func:`backbone` gave, in words."""
+    """Some of what `backbone` gave, in words."""
     words = [
         str(value) if key == "name" else f"{key.removeprefix('options.')} {show_value(value)}"
         for key, value in options.items()

@@ -13,11 +13,11 @@ import torch
 
 from incrlearn.engine.run import Result, run_recipe
 from incrlearn.errors import IncrlearnError
-from incrlearn.hooks import Row, hookimpl
+from incrlearn.hooks import HOT, Row, hookimpl
 from incrlearn.plugin import Plugin
 from incrlearn.recipe import Recipe, recipe_from_dict
 from incrlearn.registry import Registry
-from incrlearn.testing.vigil import HOT, Vigil
+from incrlearn.testing.vigil import Vigil
 from incrlearn.testing.worlds import SyntheticData, tiny_recipe
 
 KEY = "subject"

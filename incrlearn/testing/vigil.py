@@ -15,17 +15,10 @@ from torch.nn.functional import one_hot
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from incrlearn.hooks import hookimpl
+from incrlearn.hooks import CHANGE_WEIGHTS, HOT, MAKE_WEIGHTS, hookimpl
 from incrlearn.observe import Tell
 from incrlearn.types import LossTerm, RunState
 
-HOT = frozenset({"batch_start", "loss_terms", "after_backward", "after_step"})
-"""Hooks that run every batch."""
-_MAKE_WEIGHTS = frozenset({"expand", "rebuild", "grow_head"})
-_MAY_CHANGE_WEIGHTS = _MAKE_WEIGHTS | {
-    *("prepare", "phase_start", "phase_end", "epoch_start", "epoch_end"),
-    *("after_backward", "after_step", "prune", "task_end"),
-}
 _WAITING = frozenset(
     {
         *("_local_scalar_dense", "equal", "bincount", "nonzero", "masked_select"),
@@ -80,7 +73,7 @@ class Vigil:
         answers: list[object] = []
         with ExitStack() as rules:
             rules.enter_context(self._generators_kept(where))
-            rules.enter_context(self._weights_kept(where, only_frozen=hook in _MAY_CHANGE_WEIGHTS))
+            rules.enter_context(self._weights_kept(where, only_frozen=hook in CHANGE_WEIGHTS | MAKE_WEIGHTS))
             if hook in HOT:
                 rules.enter_context(self._nothing_waited_for(where))
             yield answers.append

@@ -53,7 +53,7 @@ class SyntheticData(DataPlugin):
 
 
 def tiny_recipe(**plugins: Any) -> dict[str, Any]:  # noqa: ANN401
-    """A DER recipe over :class:`SyntheticData` (as ``synthetic``) as plain values, quick enough for a test.
+    """A DER recipe over `SyntheticData` (as ``synthetic``) as plain values, quick enough for a test.
 
     Args:
         plugins: rows to add or replace under ``plugins``; None takes a row out.

@@ -12,6 +12,7 @@ from incrlearn.plugin import Plugin
 from incrlearn.types import Backbone, Batch, LossTerm, Output, Phase, RunState, Task
 
 TASK = Task(number=3, total=5, known=4, seen=6)
+ARRIVED = (10,) * 6
 
 
 def make(cls: type[Plugin], name: str) -> Plugin:
@@ -66,17 +67,17 @@ def test_plugins_answer_in_recipe_order() -> None:
 
 def test_first_answer_that_is_not_none_wins() -> None:
     calls = Calls([make(Silent, "silent"), make(Quota, "quota")])
-    assert calls.memory_quota(TASK) == 6
+    assert calls.memory_quota(TASK, ARRIVED, 1) == (6,) * 6
 
 
 def test_core_default_answers_last() -> None:
     class Core:
         @hookimpl(trylast=True)
         def memory_quota(self) -> int:
-            return -1
+            return 1
 
-    assert Calls([make(Quota, "quota")], core=[Core()]).memory_quota(TASK) == 6
-    assert Calls([make(Silent, "silent")], core=[Core()]).memory_quota(TASK) == -1
+    assert Calls([make(Quota, "quota")], core=[Core()]).memory_quota(TASK, ARRIVED, 1) == (6,) * 6
+    assert Calls([make(Silent, "silent")], core=[Core()]).memory_quota(TASK, ARRIVED, 1) == (1,) * 6
 
 
 def test_only_losses_of_the_phase_are_asked() -> None:

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 FLOORS = [
     {"errors", "modules", "types", "rng", "statistics"},
     {"hooks", "plugin"},
-    {"observe", "registry", "recipe", "calls"},
+    {"observe", "registry", "recipe", "answers", "blame", "implementations", "calls"},
     {"network", "data", "memory", "metrics", "ledger"},
     {"engine"},
     {"ablation", "report"},
@@ -28,6 +28,9 @@ def imported_modules(path: Path) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
             found.add(node.module)
+            found |= {
+                f"incrlearn.{one.name}" for one in node.names if node.module == "incrlearn" and one.name in FLOOR_OF
+            }
     return {name for name in found if name.split(".")[0] in ("incrlearn", "incrlearn_plugins")}
 
 

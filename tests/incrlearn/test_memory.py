@@ -32,7 +32,7 @@ def test_truncation_keeps_the_best_of_each_class() -> None:
     memory = ExemplarMemory()
     memory.put(1, kept([9, 4, 7]))
     memory.put(0, kept([3, 1]))
-    memory.truncate(2)
+    memory.truncate([2, 2])
     samples = memory.samples()
     assert samples.indices.tolist() == [3, 1, 9, 4]
     assert samples.labels.tolist() == [0, 0, 1, 1]
@@ -44,14 +44,26 @@ def test_truncation_keeps_the_best_of_either_part_in_their_share() -> None:
     memory = ExemplarMemory()
     memory.put(1, kept([9, 4, 7, 8], [6, 5], 1 / 3))
     memory.put(0, kept([3, 1]))
-    memory.truncate(3)
+    memory.truncate([3, 3])
     assert memory.samples().indices.tolist() == [3, 1, 9, 4]
     assert memory.held_out().indices.tolist() == [6]
     assert memory.held_out().labels.tolist() == [1]
     assert len(memory) == 5
-    memory.truncate(1)
+    memory.truncate([1, 1])
     assert memory.samples().indices.tolist() == [3, 9]
     assert len(memory.held_out()) == 0
+
+
+def test_each_class_is_cut_to_its_own_number() -> None:
+    memory = ExemplarMemory()
+    memory.put(0, kept([3, 1, 8], [2], 0.25))
+    memory.put(1, kept([9, 4, 7]))
+    memory.truncate((2, 3))
+    assert memory.samples().indices.tolist() == [3, 9, 4, 7]
+    assert memory.held_out().indices.tolist() == [2]
+    memory.truncate((0, 1))
+    assert memory.samples().indices.tolist() == [9]
+    assert len(memory) == 1
 
 
 def test_empty_memory_gives_no_samples() -> None:
@@ -64,8 +76,8 @@ def test_state_comes_back_with_the_share_that_a_later_truncation_needs() -> None
     memory.put(11, kept([8, 1, 4, 7], [6, 0], 1 / 3))
     copy.load_state_dict(memory.state_dict())
     for quota in (6, 3, 2):
-        memory.truncate(quota)
-        copy.truncate(quota)
+        memory.truncate([quota] * 12)
+        copy.truncate([quota] * 12)
         assert torch.equal(copy.samples().indices, memory.samples().indices)
         assert torch.equal(copy.samples().labels, memory.samples().labels)
         assert torch.equal(copy.held_out().indices, memory.held_out().indices)

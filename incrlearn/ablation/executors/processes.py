@@ -36,7 +36,7 @@ class Processes:
     """A pool of one process for each slot: where a process dies, the others' runs go on."""
 
     def __init__(self, devices: Sequence[str]) -> None:
-        """One slot for each of ``devices``; see :func:`share_devices`."""
+        """One slot for each of ``devices``; see `share_devices`."""
         self._devices = tuple(devices)
         self._threads = max(1, usable_cores() // len(self._devices))
         self._pools = [self._open_pool() for _ in self._devices]

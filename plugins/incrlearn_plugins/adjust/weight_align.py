@@ -71,7 +71,7 @@ def alignment_factor(weight: Tensor, known: int) -> Tensor:
 
 
 def head_weight(head: nn.Module) -> Tensor:
-    """The weight of a head that :func:`obstacle_to_aligning` found nothing against."""
+    """The weight of a head that `obstacle_to_aligning` found nothing against."""
     weight = head.weight
     if not isinstance(weight, Tensor):
         raise TypeError(f"{type(head).__name__}.weight is no tensor")

@@ -96,7 +96,7 @@ class CosineHead(nn.Module):
         self._draw(generator)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, D) -> (B, K) in [-eta, eta], see :func:`scaled_cosines`."""
+        """(B, D) -> (B, K) in [-eta, eta], see `scaled_cosines`."""
         return self.scale * self.cosines(features)
 
     def cosines(self, features: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ class Proxies(Cosine):
 
 
 class ProxiesHead(CosineHead):
-    """(B, D) -> (B, K): eta times :func:`proxy_similarities`, with proxies and eta learned.
+    """(B, D) -> (B, K): eta times `proxy_similarities`, with proxies and eta learned.
 
     Attributes:
         proxies: P, how many a class has.

@@ -35,7 +35,7 @@ class CrossEntropy(Plugin):
 
     @hookimpl
     def loss_terms(self, state: RunState, batch: Batch, out: Output) -> list[LossTerm]:
-        """L_H = -1/B sum_i log softmax(logits_i)[y_i], or :func:`new_classes_loss`."""
+        """L_H = -1/B sum_i log softmax(logits_i)[y_i], or `new_classes_loss`."""
         if self.config.over == "new" and state.task.known > 0:
             value = new_classes_loss(out.logits, batch.labels, state.task.known)
         else:

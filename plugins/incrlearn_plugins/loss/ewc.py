@@ -85,7 +85,7 @@ class Ewc(Plugin):
 
     @hookimpl
     def loss_terms(self, state: RunState) -> list[LossTerm]:
-        """The sum of :func:`quadratic_penalty` over the anchors; none in the first task."""
+        """The sum of `quadratic_penalty` over the anchors; none in the first task."""
         if not self._anchors:
             return []
         return [LossTerm(self.name, self._penalty(state.network), self.config.weight)]
@@ -113,7 +113,7 @@ class Ewc(Plugin):
         return {"anchors": [{"fisher": anchor.fisher, "weights": anchor.weights} for anchor in on_cpu]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what :meth:`state_dict` gave."""
+        """Take back what `state_dict` gave."""
         self._anchors = [Anchor(entry["fisher"], entry["weights"]) for entry in state.get("anchors", [])]
 
     def _penalty(self, network: Network) -> Tensor:

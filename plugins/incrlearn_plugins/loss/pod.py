@@ -110,7 +110,7 @@ def pooled(maps: Tensor, pool: Pool) -> Tensor:
 def pooled_distance(new: Sequence[Tensor], old: Sequence[Tensor], pool: Pool, square: bool) -> Tensor:
     """How far the maps of two networks are apart: 1/S sum_s 1/B sum_i || p(h_s)_i - p(h'_s)_i ||.
 
-    p pools (:func:`pooled`) and L2-normalises each image's sums. The paper's POD losses are squared distances of the
+    p pools (`pooled`) and L2-normalises each image's sums. The paper's POD losses are squared distances of the
     sums as they are; the normalisation and the distance that is not squared are from the authors' code.
 
     Args:

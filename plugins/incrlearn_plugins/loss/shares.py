@@ -11,5 +11,5 @@ def old_share(task: Task) -> float:
 
 
 def new_share(task: Task) -> float:
-    """1 - :func:`old_share`; 1 in the first task."""
+    """1 - `old_share`; 1 in the first task."""
     return task.new / task.seen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import torch
@@ -64,24 +64,28 @@ class BiasLayer(Plugin):
         self._learned: dict[str, float] = {}
 
     @hookimpl(wrapper=True)
-    def memory_quota(self, task: Task) -> Generator[None, int | None, int | None]:
+    def memory_quota(self, task: Task) -> Generator[None, int | Sequence[int] | None, int | Sequence[int] | None]:
         """Refuse a memory that has no exemplar to hold out; asked before a run too."""
         quota = yield
-        if quota is not None and quota < 2 and task.number < task.total:
+        fewest, of = (min(quota), "some class") if isinstance(quota, Sequence) else (quota, "each")
+        if fewest is not None and fewest < 2 and task.number < task.total:
             raise PluginError(
                 f"plugins.{self.name}: some exemplars of each class are held out beside those that train, but after "
-                f"{task} the memory keeps {quota} of each; give it at least 2 of each, {2 * task.seen} in all by then"
+                f"{task} the memory keeps {fewest} of {of}; give it at least 2 of each, {2 * task.seen} in all by then"
             )
         return quota
 
     @hookimpl
-    def hold_out(self, state: RunState, new: Samples, quota: int | None) -> HeldOut:
-        """Of each new class as many images as an old one has held-out exemplars, at random."""
+    def hold_out(self, state: RunState, new: Samples, quota: tuple[int, ...] | None) -> HeldOut:
+        """Of each new class as many images as the old one with the fewest has held-out exemplars, at random.
+
+        The subset that the correction is learned on is balanced, so that more of them would not be looked at.
+        """
         if quota is None:
             raise PluginError(f"'{self.name}' needs exemplars, and the memory of this recipe keeps none")
-        share = self.config.share
+        share, fewest = self.config.share, min(quota)
         positions = [
-            drawn[: held_out_part(min(quota, len(drawn)), share)]
+            drawn[: held_out_part(min(fewest, len(drawn)), share)]
             for drawn in positions_per_class(new.labels, state.generator(f"{self.name}/held out"))
         ]
         return HeldOut(torch.cat(positions), share)
@@ -207,7 +211,7 @@ def fold(head: nn.Module, known: int, alpha: Tensor | float, beta: Tensor | floa
     """Let the head say alpha o_k + beta where it said o_k for k >= known: w_k <- alpha w_k, b_k <- alpha b_k + beta.
 
     Args:
-        head: one that :func:`obstacle_to_folding` found nothing against; weight (K, D) and bias (K,).
+        head: one that `obstacle_to_folding` found nothing against; weight (K, D) and bias (K,).
         known: classes known before the task; their rows stay as they are.
         alpha: a scalar.
         beta: a scalar.

@@ -37,7 +37,7 @@ class BudgetController:
     """
 
     def __init__(self, keep: float, descent: tuple[float, float], counts: WeightCounts) -> None:
-        """Steer along :func:`target_share`; ``counts`` lie on the device."""
+        """Steer along `target_share`; ``counts`` lie on the device."""
         self._keep, self._descent, self._counts = keep, descent, counts
         self.weight: Tensor = torch.zeros((), device=counts.kernel.device)
         """lambda_s for the next batch, a scalar on the device."""

@@ -138,7 +138,7 @@ class ChannelMask(Plugin):
 
     @hookimpl
     def task_end(self, state: RunState) -> None:
-        """Make sure that the masks were used, whatever has become of the phases since :meth:`phases` saw them."""
+        """Make sure that the masks were used, whatever has become of the phases since `phases` saw them."""
         if self._learning is not None:
             raise PluginError(f"'{self.name}': no phase trained the network in {state.task}, so nothing was pruned")
 
@@ -147,7 +147,7 @@ class ChannelMask(Plugin):
         return {"dormant": self._dormant}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what :meth:`state_dict` gave."""
+        """Take back what `state_dict` gave."""
         self._dormant = state["dormant"]
 
     def _group(self, logits: list[nn.Parameter]) -> dict[str, Any]:

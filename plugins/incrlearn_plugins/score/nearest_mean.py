@@ -49,7 +49,7 @@ class NearestMean(Plugin):
         return {} if self._means is None else {"means": self._means.cpu()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what :meth:`state_dict` gave."""
+        """Take back what `state_dict` gave."""
         self._means = state.get("means")
 
 

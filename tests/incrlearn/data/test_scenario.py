@@ -1,12 +1,13 @@
 """Class orders and tasks."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from incrlearn.data import Source, make_scenario
+from incrlearn.data import ArrayImages, Source, Split, make_scenario
 from incrlearn.data.scenario import Scenario
 from incrlearn.errors import RecipeError
 from incrlearn.recipe import ScenarioOptions
@@ -15,6 +16,13 @@ from incrlearn.testing import SyntheticData
 
 def source(classes: int = 10) -> Source:
     return SyntheticData("synthetic", SyntheticData.Config(patterns=classes, per_class=4)).open(Path())
+
+
+def uneven() -> Source:
+    """Four classes with 1, 2, 3 and 4 training images."""
+    whole = source(4)
+    kept = [class_id * 4 + image for class_id in range(4) for image in range(class_id + 1)]
+    return replace(whole, train=Split(ArrayImages(whole.train.images.pixels[kept]), whole.train.labels[kept]))
 
 
 def scenario(available: int = 10, seed: int = 1, **options: object) -> Scenario:
@@ -85,6 +93,13 @@ def test_tasks_split_the_data_without_rest_or_overlap(sizes: list[int], seed: in
         assert set(part.labels.tolist()) == set(range(task.known, task.seen))
         for index, label in zip(part.indices.tolist(), part.labels.tolist(), strict=True):
             assert made.source.train.labels[index] == made.order[label]
+
+
+def test_images_that_have_come_are_counted_by_label() -> None:
+    made = make_scenario(ScenarioOptions(tasks=2, order=[2, 0, 1, 3]), uneven(), 1)
+    assert [made.arrived(task) for task in made.tasks] == [(3, 1), (3, 1, 2, 4)]
+    joint = make_scenario(ScenarioOptions(tasks=2, order=[2, 0, 1, 3], cumulative=True), uneven(), 1)
+    assert [joint.arrived(task) for task in joint.tasks] == [(3, 1), (3, 1, 2, 4)]
 
 
 def test_test_samples_are_of_all_classes_seen() -> None:

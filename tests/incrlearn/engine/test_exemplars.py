@@ -35,10 +35,10 @@ class Validates(Plugin):
         share: float = 0.34
 
     config: Config
-    quotas: ClassVar[list[tuple[int, int | None]]] = []
+    quotas: ClassVar[list[tuple[int, tuple[int, ...] | None]]] = []
 
     @hookimpl
-    def hold_out(self, state: RunState, new: Samples, quota: int | None) -> HeldOut:
+    def hold_out(self, state: RunState, new: Samples, quota: tuple[int, ...] | None) -> HeldOut:
         assert torch.equal(state.new.indices, new.indices)
         self.quotas.append((state.task.number, quota))
         return HeldOut(torch.arange(0, len(new), 4), self.config.share)
@@ -174,7 +174,7 @@ def test_exemplars_come_from_their_own_part(trained: Any) -> None:
 
 
 def test_quota_told_is_that_of_the_classes_known(trained: Any) -> None:
-    assert trained[3] == [(1, 9), (2, 9), (3, 4)]
+    assert trained[3] == [(1, (9, 9)), (2, (9, 9)), (3, (4, 4, 4, 4))]
 
 
 def test_without_a_memory_nothing_is_kept(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_resumed_run_holds_out_the_same(trained: Any, tmp_path: Path) -> None:
     [
         ({"positions": [0, 0]}, "distinct positions from 0 to 39"),
         ({"positions": [40]}, "distinct positions from 0 to 39"),
-        ({"positions": [0], "share": 1.0}, "a share from 0 to below 1, got 1.0"),
+        ({"positions": [0], "share": 1.0}, "a share from 0 to below 1; got 1.0"),
         ({"positions": list(range(20))}, r"leaves no image of the classes \[\d\]"),
     ],
 )
@@ -236,7 +236,9 @@ class Mistaken(Plugin):
 def test_other_answers_are_refused(tmp_path: Path) -> None:
     registry = Registry.of({"synthetic": SyntheticData, "mistaken": Mistaken})
     recipe = recipe_from_dict(tiny_recipe(mistaken="mistaken"), registry, "tiny")
-    with pytest.raises(PluginError, match="must give a HeldOut with positions as a tensor, not tensor"):
+    with pytest.raises(
+        PluginError, match=r"plugins.mistaken: hold_out must give a HeldOut .*; got a tensor \(3,\) of int64"
+    ):
         run_recipe(recipe, tmp_path / "run", device="cpu")
 
 

@@ -5,6 +5,7 @@ from incrlearn_plugins.memory.closest_mean import ClosestMean
 from incrlearn_plugins.memory.entropy import Entropy
 from incrlearn_plugins.memory.herding import Herding
 from incrlearn_plugins.memory.random import Random
+from incrlearn_plugins.memory.reservoir import Reservoir
 
 
 class TestClosestMean(PluginContract):
@@ -25,3 +26,8 @@ class TestHerding(PluginContract):
 class TestRandom(PluginContract):
     plugin = Random
     options = {"total": 18}
+
+
+class TestReservoir(PluginContract):
+    plugin = Reservoir
+    options = {"total": 30}

@@ -116,11 +116,12 @@ def test_linear_head_is_taken_and_left_as_it_was() -> None:
 # -- what it holds out, and when it learns -------------------------------------------------------------------------
 
 
-def held_out(quota: int | None, per_class: dict[int, int], share: float = 0.1) -> list[int]:
+def held_out(quota: int | tuple[int, ...] | None, per_class: dict[int, int], share: float = 0.1) -> list[int]:
     """How many of each class are held out of new data."""
     labels = torch.tensor([label for label, count in per_class.items() for _ in range(count)])
     new = Samples(torch.arange(100, 100 + len(labels)), labels)
-    chosen = plugin(share=share).hold_out(state_of(linear(2, 5), 0, 2), new, quota)
+    of_each = (quota, quota) if isinstance(quota, int) else quota
+    chosen = plugin(share=share).hold_out(state_of(linear(2, 5), 0, 2), new, of_each)
     assert chosen.share == share
     return torch.bincount(labels[chosen.positions]).tolist()
 
@@ -135,9 +136,13 @@ def held_out(quota: int | None, per_class: dict[int, int], share: float = 0.1) -
         (200, {0: 50, 1: 500}, 0.1, [5, 20]),
         (200, {0: 2, 1: 1, 2: 3}, 0.1, [1, 0, 1]),
         (200, {0: 10}, 0.99, [9]),
+        # Where known classes have different numbers, that of the smallest counts.
+        ((200, 66, 150), {0: 500, 1: 500}, 0.1, [7, 7]),
     ],
 )
-def test_as_many_as_a_known_class_has(quota: int, per_class: dict[int, int], share: float, counts: list[int]) -> None:
+def test_as_many_as_a_known_class_has(
+    quota: int | tuple[int, ...], per_class: dict[int, int], share: float, counts: list[int]
+) -> None:
     assert held_out(quota, per_class, share) == counts
 
 

@@ -1,0 +1,102 @@
+"""Whose fault it is: which plug-in raised, or gave an answer that its hook does not take."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping
+from itertools import islice
+from types import TracebackType
+from typing import Any
+
+import pluggy
+
+from incrlearn.errors import PluginError
+from incrlearn.hooks import CHANGE_WEIGHTS, MAKE_WEIGHTS
+from incrlearn.types import Task
+
+
+def blame(error: BaseException, hook: str, task: Task | None, labels: Mapping[int, str]) -> None:
+    """Note on an error who answered which hook, in which task.
+
+    Args:
+        error: raised while a hook was called.
+        hook: its name.
+        task: None where there is none yet.
+        labels: of each plug-in, by ``id``; one of them has a frame in the traceback if it is to blame.
+    """
+    frames = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    culprit = next((labels[id(owner)] for owner in frames if id(owner) in labels), None)
+    error.add_note(_told([culprit] if culprit is not None else [], hook, task))
+
+
+def accused(
+    error: PluginError,
+    caller: pluggy.HookCaller,
+    task: Task | None,
+    check: Callable[[Any], object],
+    given: Mapping[str, Any],
+    labels: Mapping[int, str],
+) -> PluginError:
+    """The error of a check with the plug-in whose answer it is about, at the row of the recipe.
+
+    Who answered is not noted down where all goes well. So those who may have are asked again, one by one; hooks that
+    change weights are not, and all who answer them are named.
+
+    Args:
+        error: what ``check`` raised.
+        caller: the hook.
+        task: None where there is none yet.
+        check: raises a `PluginError` for an answer that is not right.
+        given: the hook's arguments, by name.
+        labels: of each plug-in of the recipe, by ``id``.
+    """
+    callers = [one for one in reversed(caller.get_hookimpls()) if id(one.plugin) in labels]
+    suspects = [labels[id(one.plugin)] for one in callers]
+    if len(suspects) > 1 and caller.name not in MAKE_WEIGHTS | CHANGE_WEIGHTS:
+        refused = (labels[id(one.plugin)] for one in callers if _is_refused(one, check, given))
+        suspects = list(islice(refused, 1)) or suspects
+    told = PluginError(f"plugins.{suspects[0]}: {error}" if len(suspects) == 1 else str(error))
+    told.add_note(_told(suspects, caller.name, task))
+    return told
+
+
+def own_frames(error: BaseException) -> TracebackType | None:
+    """The traceback of an error from the plug-in on that raised it; None where it comes from no plug-in.
+
+    What is above, the way from the command line through the engine to the hook, tells the plug-in's author nothing.
+    """
+    below = error.__traceback__
+    while below is not None and _module(below) != "incrlearn.calls":
+        below = below.tb_next
+    while below is not None and _module(below).partition(".")[0] in ("incrlearn", "pluggy", "contextlib"):
+        # The core's own defaults answer hooks too: where they fail, nothing is to be left out.
+        if _module(below).startswith("incrlearn.engine"):
+            return None
+        below = below.tb_next
+    return below
+
+
+def _module(entry: TracebackType) -> str:
+    return str(entry.tb_frame.f_globals.get("__name__", ""))
+
+
+def _is_refused(implementation: pluggy.HookImpl, check: Callable[[Any], object], given: Mapping[str, Any]) -> bool:
+    """Whether an implementation, asked again, gives what the check refuses."""
+    if implementation.wrapper:
+        return False
+    try:
+        answer = implementation.function(*(given[name] for name in implementation.argnames))
+    except Exception:
+        return False
+    try:
+        if answer is not None:
+            check(answer)
+    except PluginError:
+        return True
+    return False
+
+
+def _told(labels: list[str], hook: str, task: Task | None) -> str:
+    who = " or ".join(f"'{label}'" for label in labels)
+    what = f"while {who} answered {hook}" if who else f"while {hook} was called"
+    return what if task is None else f"{what}, {task}"

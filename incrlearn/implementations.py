@@ -1,0 +1,43 @@
+"""Hook implementations as they are written: what pluggy would take in silence or misread is refused."""
+
+from __future__ import annotations
+
+import inspect
+
+from incrlearn.errors import PluginError, did_you_mean
+from incrlearn.hooks import Hooks
+
+PROJECT = "incrlearn"
+
+
+def hook_names() -> tuple[str, ...]:
+    """Every hook, in the order of the loop."""
+    return tuple(name for name, member in vars(Hooks).items() if inspect.isfunction(member))
+
+
+def check_implementations(plugin: object, label: str, is_core: bool = False) -> None:
+    """Refuse hook implementations that pluggy would take in silence or misread.
+
+    Raises:
+        PluginError: naming plug-in, method and what to write instead.
+    """
+    hooks = hook_names()
+    for name in dir(type(plugin)):
+        member = inspect.getattr_static(type(plugin), name)
+        marks = getattr(member, f"{PROJECT}_impl", None)
+        where = f"plug-in '{label}': {type(plugin).__name__}.{name}"
+        if marks is None:
+            if name in hooks and callable(member):
+                raise PluginError(f"{where} bears the name of a hook but is not marked: write @hookimpl above it")
+            continue
+        if (marks.get("specname") or name) not in hooks:
+            raise PluginError(f"{where}: no hook of that name{did_you_mean(name, hooks)}")
+        if marks["tryfirst"] or (marks["trylast"] and not is_core):
+            raise PluginError(f"{where}: tryfirst and trylast are refused; calls go in the order of the recipe")
+        if marks["hookwrapper"]:
+            raise PluginError(f"{where}: hookwrapper is refused; write @hookimpl(wrapper=True)")
+        defaults = [p.name for p in inspect.signature(member).parameters.values() if p.default is not p.empty]
+        if defaults:
+            raise PluginError(
+                f"{where}: argument '{defaults[0]}' has a default value; hooks are called by name without"
+            )
