@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from incrlearn.engine.run import Result, run_recipe
     from incrlearn.errors import (
         DataError,
+        Deprecation,
         DeviceError,
         IncrlearnError,
         OutputError,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from incrlearn.plugin import Plugin
     from incrlearn.recipe import Recipe, load_recipe
     from incrlearn.registry import Registry
+    from incrlearn.rng import make_generator
     from incrlearn.types import (
         Batch,
         HeldOut,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Batch",
     "DataError",
+    "Deprecation",
     "DeviceError",
     "HeldOut",
     "IncrlearnError",
@@ -66,6 +69,7 @@ __all__ = [
     "hookimpl",
     "load_network",
     "load_recipe",
+    "make_generator",
     "run_recipe",
 ]
 
@@ -93,6 +97,7 @@ def __getattr__(name: str) -> object:
         "incrlearn.plugin": {"Plugin"},
         "incrlearn.registry": {"Registry"},
         "incrlearn.recipe": {"Recipe", "load_recipe"},
+        "incrlearn.rng": {"make_generator"},
         "incrlearn.engine.run": {"Result", "run_recipe"},
         "incrlearn.engine.load": {"load_network"},
     }

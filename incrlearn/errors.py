@@ -58,6 +58,10 @@ class TrainingError(IncrlearnError):
     exit_code = 1
 
 
+class Deprecation(FutureWarning):
+    """Something that still works and will not for long: told to whoever uses it, with what to write instead."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The end of an error message: ``"; did you mean 'x'?"``, or the known words where none is close, or ``""``."""
     choices = sorted(set(known))

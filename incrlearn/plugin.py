@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict
 class Plugin:
     """A part of a method. Subclass it, nest a ``Config``, and answer hooks with ``@hookimpl`` methods.
 
-    Example::
-
+    Example:
+        ```python
         class Label(Plugin):
             '''Cross-entropy with smoothed labels.'''
 
@@ -27,7 +27,9 @@ class Plugin:
 
             @hookimpl
             def loss_terms(self, batch, out):
-                return [LossTerm("label", cross_entropy(out.logits, batch.labels, self.config.smoothing))]
+                loss = cross_entropy(out.logits, batch.labels, self.config.smoothing)
+                return [LossTerm(self.name, loss)]
+        ```
     """
 
     kind: ClassVar[str] = "other"
@@ -48,6 +50,11 @@ class Plugin:
         def also_provides(self) -> frozenset[str]:
             """Words that the plug-in provides with these options, beside those of its class."""
             return frozenset()
+
+        @classmethod
+        def formerly(cls) -> Mapping[str, str]:
+            """Earlier names of options, each with its name of today: recipes may use them still, and are told."""
+            return {}
 
         def refuses(self) -> Mapping[str, str]:
             """Words that no other plug-in may provide beside these options; for each why, and what to write instead."""
@@ -70,6 +77,6 @@ class Plugin:
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what :meth:`state_dict` gave."""
+        """Take back what `state_dict` gave."""
         if state:
             raise ValueError(f"{type(self).__name__} keeps no state but was given {sorted(state)}")

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
 
 from rich.console import Console
 from rich.text import Text
 
-from incrlearn.errors import IncrlearnError
+from incrlearn.errors import Deprecation, IncrlearnError
 
 
 def output_console() -> Console:
@@ -22,9 +27,60 @@ def say(console: Console, text: str) -> None:
     console.print(Text(text), soft_wrap=True)
 
 
+@contextmanager
+def deprecations_told() -> Iterator[None]:
+    """Tell every `Deprecation` that is warned of within in one line on standard error, each once."""
+    told: set[str] = set()
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if not issubclass(category, Deprecation):
+                others(message, category, filename, lineno, file, line)
+                return
+            text = f"{filename}, line {lineno}: {message}" if lineno else f"{filename}: {message}"
+            if text not in told:
+                told.add(text)
+                _tell("notice: ", "bold yellow", text)
+
+        warnings.simplefilter("always", Deprecation)
+        warnings.showwarning = show
+        yield
+
+
 def tell_error(error: IncrlearnError) -> None:
     """Print an error, with its notes, on standard error."""
+    _tell("error: ", "bold red", _with_notes(str(error), error))
+
+
+def tell_plugin_failure(error: Exception) -> bool:
+    """Print what a plug-in raised that is no error of incrlearn's: its own frames, then who, which hook, which task.
+
+    Returns:
+        Whether it came from a plug-in; nothing is printed where it did not.
+    """
+    # Imports torch, which is there already wherever a plug-in was called.
+    from incrlearn.blame import own_frames
+
+    frames = own_frames(error)
+    if frames is None:
+        return False
+    sys.stderr.write("".join(["Traceback of the plug-in (most recent call last):\n", *traceback.format_tb(frames)]))
+    _tell("error: ", "bold red", _with_notes(f"{type(error).__name__}: {error}", error))
+    return True
+
+
+def _with_notes(text: str, error: Exception) -> str:
+    return "\n".join([text, *(f"  {note}" for note in getattr(error, "__notes__", []))])
+
+
+def _tell(what: str, style: str, text: str) -> None:
     console = Console(stderr=True) if sys.stderr.isatty() else Console(stderr=True, color_system=None)
-    notes = [f"  {note}" for note in getattr(error, "__notes__", [])]
-    text = Text("error: ", style="bold red")
-    console.print(text.append("\n".join([str(error), *notes]), style="not bold default"), soft_wrap=True)
+    console.print(Text(what, style=style).append(text, style="not bold default"), soft_wrap=True)

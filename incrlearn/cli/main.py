@@ -12,13 +12,14 @@ from incrlearn import __version__
 from incrlearn.cli.ablate import ablate
 from incrlearn.cli.catalogue import recipes, schema
 from incrlearn.cli.compare import compare
-from incrlearn.cli.consoles import tell_error
+from incrlearn.cli.consoles import deprecations_told, tell_error, tell_plugin_failure
 from incrlearn.cli.inspect import check, explain
+from incrlearn.cli.new_plugin import new_plugin
 from incrlearn.cli.plugins import plugins_app
 from incrlearn.cli.report import report
 from incrlearn.cli.run import run
 from incrlearn.cli.verify import verify
-from incrlearn.errors import IncrlearnError
+from incrlearn.errors import IncrlearnError, TrainingError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -28,10 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: without the program's name; None takes those of the process.
     """
     try:
-        make_app()(args=list(arguments) if arguments is not None else None, prog_name="incrlearn")
+        with deprecations_told():
+            make_app()(args=list(arguments) if arguments is not None else None, prog_name="incrlearn")
     except IncrlearnError as error:
         tell_error(error)
         sys.exit(error.exit_code)
+    except Exception as error:
+        if not tell_plugin_failure(error):
+            raise
+        sys.exit(TrainingError.exit_code)
 
 
 def make_app() -> typer.Typer:
@@ -45,6 +51,7 @@ def make_app() -> typer.Typer:
     for command in (run, check, explain, ablate, compare, verify, report, recipes, schema):
         app.command()(command)
     app.add_typer(plugins_app(), name="plugins")
+    app.command("new-plugin")(new_plugin)
     return app
 
 

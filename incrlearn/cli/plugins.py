@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -119,17 +118,12 @@ def _print_one(console: Console, registry: Registry, name: str) -> None:
     if not plugin.Config.model_fields:
         say(console, "no options")
         return
-    from incrlearn.recipe.wording import range_words
+    from incrlearn.recipe.option_table import option_rows
 
-    options = plugin.Config.model_json_schema()
-    definitions: dict[str, Any] = options.get("$defs", {})
-    required = options.get("required", [])
     table = Table("option", "type", "default", "range", "what it does")
-    for option, field in options["properties"].items():
-        default = "required" if option in required else json.dumps(field.get("default"))
-        about = str(field.get("description", "")).replace("\n", " ").replace("``", "")
-        cells = (_type_words(field, definitions), default, range_words(field), about)
-        table.add_row(option, *(Text(cell) for cell in cells))
+    for row in option_rows(plugin.Config):
+        about = row.about.replace("``", "")
+        table.add_row(row.name, *(Text(cell) for cell in (row.type, row.default, row.range, about)))
     console.print(table)
 
 
@@ -141,25 +135,3 @@ def _doc(plugin: type[Plugin]) -> str:
     from inspect import cleandoc
 
     return cleandoc(plugin.__doc__ or "no description")
-
-
-def _type_words(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
-    """The type of an option in a word or two, such as ``"int or null"`` or ``"list of int"``."""
-    from incrlearn.recipe.wording import dereference
-
-    schema = dereference(schema, definitions)
-    if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(_type_words(choice, definitions) for choice in schema["anyOf"]))
-    if "enum" in schema or "const" in schema:
-        return " | ".join(str(choice) for choice in schema.get("enum", [schema.get("const")]))
-    kind = str(schema.get("type", "any"))
-    if kind == "array":
-        items = schema.get("prefixItems") or [schema.get("items", {})]
-        inner = dict.fromkeys(_type_words(item, definitions) for item in items)
-        length = f" of {len(items)}" if "prefixItems" in schema else ""
-        return f"list{length}: {', '.join(inner)}"
-    if kind == "object" and "properties" in schema:
-        return f"mapping of {', '.join(schema['properties'])}"
-    return {"integer": "int", "number": "float", "boolean": "bool", "string": "text", "object": "mapping"}.get(
-        kind, kind
-    )

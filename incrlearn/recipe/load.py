@@ -9,6 +9,7 @@ from typing import Any
 
 from incrlearn.errors import PluginError, did_you_mean
 from incrlearn.plugin import Plugin
+from incrlearn.recipe.earlier import newer_format, use_names_of_today
 from incrlearn.recipe.fit import Row, check_fit
 from incrlearn.recipe.model import DataChoice, PluginChoice, Recipe
 from incrlearn.recipe.nodes import Node, Place, Problems, from_plain, places_of
@@ -90,6 +91,11 @@ class _Reading:
 def _build(root: Node, name: str, path: Path | None, reading: _Reading) -> Recipe:
     problems = reading.problems
     rows = {key: node for key, node in _rows(root).items() if node.value is not None}
+    if (newer := newer_format(rows.get("format"))) is not None:
+        # Whatever else seems wrong may be right in that format.
+        later = Problems(str(path) if path is not None else name, path)
+        later.add(rows["format"].place, newer)
+        raise later.error()
     for key, node in rows.items():
         if key not in ROOT_KEYS:
             problems.add(node.place, f"{key}: no such part of a recipe{did_you_mean(key, ROOT_KEYS)}")
@@ -215,6 +221,7 @@ def _read_config(
     plugin: type[Plugin], row: Node, path: str, problems: Problems, also_known: Sequence[str] | set[str] = ()
 ) -> Plugin.Config | None:
     options = Node({key: node for key, node in _rows(row).items() if key != "use"}, row.place)
+    options = use_names_of_today(options, plugin.Config, path, problems)
     try:
         return validate(plugin.Config, options, path, problems, also_known)
     except PluginError as error:

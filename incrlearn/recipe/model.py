@@ -12,7 +12,7 @@ from typing import Any, Literal
 from incrlearn.errors import RecipeError
 from incrlearn.plugin import Plugin
 from incrlearn.recipe.nodes import Place, Problems, dump_yaml
-from incrlearn.recipe.options import BackboneOptions, Expected, ScenarioOptions
+from incrlearn.recipe.options import FORMAT, BackboneOptions, Expected, ScenarioOptions
 from incrlearn.recipe.validate import plain_options
 
 
@@ -41,7 +41,7 @@ class DataChoice:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides a run, validated; made by :func:`load_recipe` or :func:`recipe_from_dict`."""
+    """Everything that decides a run, validated; made by `load_recipe` or `recipe_from_dict`."""
 
     name: str
     """What runs of it are filed under: the file's name, or a shipped recipe's, such as ``quick/der_cifar100``."""
@@ -76,7 +76,8 @@ class Recipe:
     def resolved(self) -> dict[str, Any]:
         """Plain values with every default written out, from which the same recipe can be loaded again."""
         scenario = self.data.scenario.model_dump(mode="json", exclude_none=True)
-        plain = {
+        plain: dict[str, Any] = {
+            "format": FORMAT,
             "seed": self.seed,
             "data": {"use": self.data.use, **scenario, **plain_options(self.data.config)},
             "backbone": plain_options(self.backbone),
@@ -89,19 +90,20 @@ class Recipe:
         return plain
 
     def to_yaml(self) -> str:
-        """:meth:`resolved` as text that :func:`load_recipe` reads back to the same values."""
+        """`resolved` as text that `load_recipe` reads back to the same values."""
         return dump_yaml(self.resolved())
 
     @property
     def fingerprint(self) -> str:
         """12 hexadecimal digits that are equal for recipes that give the same result.
 
-        The order of the plug-ins counts, that of options does not; nor do the name, what is expected, and plug-ins
-        that only log.
+        The order of the plug-ins counts, that of options does not; nor do the name, the format, what is expected, and
+        plug-ins that only log.
         """
         plain = self.resolved()
         rows = plain.pop("plugins")
         plain.pop("expected", None)
+        plain.pop("format")
         plain["plugins"] = [[c.key, rows[c.key]] for c in self.plugins if c.plugin.affects_result]
         canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]

@@ -157,12 +157,12 @@ def from_plain(value: object, place: Place, problems: Problems, path: str = "") 
 
 
 def dump_yaml(value: object) -> str:
-    """YAML that :func:`read_yaml` reads back to the same plain values: text that looks like a number is quoted."""
+    """YAML that `read_yaml` reads back to the same plain values: text that looks like a number is quoted."""
     return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
 
 
 class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
-    """PyYAML's composer that leaves plain scalars to :func:`parse_scalar` and refuses aliases."""
+    """PyYAML's composer that leaves plain scalars to `parse_scalar` and refuses aliases."""
 
     def __init__(self, text: str) -> None:
         Reader.__init__(self, text)
@@ -204,7 +204,7 @@ class _Dumper(yaml.SafeDumper):
     yaml_representers: ClassVar[dict[Any, Any]] = {**yaml.SafeDumper.yaml_representers, str: _represent_text}
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ANN401, ARG002 (PyYAML's signature)
-        """Write equal objects out each time: :func:`read_yaml` takes no aliases."""
+        """Write equal objects out each time: `read_yaml` takes no aliases."""
         return True
 
 

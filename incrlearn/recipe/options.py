@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Count = Annotated[int, Field(ge=1)]
 ClassId = Annotated[int, Field(ge=0)]
 Value = bool | int | float | str
+FORMAT = 1
+"""Of recipes; the next number comes when a reader of this one would misunderstand them."""
 
 
 class Section(BaseModel):
@@ -20,6 +22,8 @@ class Section(BaseModel):
 class RunOptions(Section):
     """How a run computes."""
 
+    format: Count = FORMAT
+    """The form that the recipe is written in; 1 is the only one so far. It may be left out."""
     seed: int = Field(1, ge=0)
     """Seed of every draw of the run."""
     precision: Literal["auto", "float32", "bf16"] = "auto"

@@ -9,13 +9,14 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from incrlearn.errors import PluginError, did_you_mean
+from incrlearn.recipe.earlier import earlier_names
 from incrlearn.recipe.nodes import Node, Place, Problems, read_yaml
 from incrlearn.recipe.options import BackboneOptions, Expected, RunOptions, ScenarioOptions
 from incrlearn.recipe.tree import write_out_shorthand
 from incrlearn.recipe.validate import is_free_mapping, nested_model
 from incrlearn.registry import Registry
 
-ROOT_KEYS = ("seed", "data", "backbone", "plugins", "precision", "eval_batch", "expected")
+ROOT_KEYS = ("format", "seed", "data", "backbone", "plugins", "precision", "eval_batch", "expected")
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def _known_below(root: Node, path: Sequence[str], registry: Registry, base: Path
 
 def _fields_below(models: Sequence[type[BaseModel]], path: Sequence[str]) -> _Known:
     if not path:
-        return _Known(frozenset(name for model in models for name in model.model_fields))
+        return _Known(frozenset(name for model in models for name in (*model.model_fields, *earlier_names(model))))
     for model in models:
         field = model.model_fields.get(path[0])
         if field is None:

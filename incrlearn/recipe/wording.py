@@ -35,16 +35,6 @@ def expectation(schema: JsonSchema, definitions: JsonSchema) -> str:
     return {"boolean": "true or false", "null": "null", "object": "a mapping"}.get(str(kind), "a value")
 
 
-def range_words(schema: JsonSchema) -> str:
-    """The bounds of a number for a table, such as ``">= 1"`` or ``"> 0, <= 1"``; ``""`` without any."""
-    signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-    for choice in [schema, *schema.get("anyOf", [])]:
-        bounds = [f"{sign} {_number(choice[key])}" for key, sign in signs.items() if key in choice]
-        if bounds:
-            return ", ".join(bounds)
-    return ""
-
-
 def show(value: object) -> str:
     """A value as an error tells it: text in quotes, long lists and mappings cut short."""
     if isinstance(value, dict):

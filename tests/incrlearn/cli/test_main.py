@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from incrlearn.engine.defaults import CoreDefaults
+
 
 @pytest.mark.parametrize(
     ("edit", "arguments", "message"),
@@ -54,6 +56,55 @@ def test_wrong_input_gives_one_clear_message_and_exit_code_2(
     assert not list(folder.rglob("result.json"))
 
 
+RAISES = """\
+from incrlearn import Plugin, hookimpl
+
+
+def divided(a, b):
+    return a / b
+
+
+class Raises(Plugin):
+    @hookimpl
+    def prepare(self, state):
+        divided(1, state.task.known)
+"""
+
+
+def test_plugin_that_raises_is_named_with_its_own_frames(incrlearn: Any, folder: Path) -> None:
+    (folder / "mine.py").write_text(RAISES)
+    (folder / "child.yaml").write_text("extends: small.yaml\nplugins: {mine: './mine.py:Raises'}\n")
+    outcome = incrlearn("run", "child.yaml", "--out", "run")
+    assert outcome.code == 1
+    told, _, error = outcome.err.partition("error: ")
+    assert error == "ZeroDivisionError: division by zero\n  while 'mine' answered prepare, task 1\n"
+    lines = told.splitlines()
+    assert lines[0] == "Traceback of the plug-in (most recent call last):"
+    places = [line.partition("mine.py")[2] for line in lines if line.startswith("  File ")]
+    assert places == ['", line 11, in prepare', '", line 5, in divided']
+
+
+def test_plugin_that_answers_wrongly_is_named_without_a_traceback(incrlearn: Any, folder: Path) -> None:
+    answer = "    @hookimpl\n    def loss_terms(self, out):\n        return out.logits.mean()\n"
+    (folder / "mine.py").write_text("from incrlearn import Plugin, hookimpl\n\n\nclass Mean(Plugin):\n" + answer)
+    (folder / "child.yaml").write_text("extends: small.yaml\nplugins: {mine: './mine.py:Mean'}\n")
+    outcome = incrlearn("run", "child.yaml", "--out", "run")
+    assert outcome.code == 2
+    assert outcome.err == (
+        "error: plugins.mine: loss_terms must give a list of LossTerm, such as [LossTerm(self.name, loss)]; got a "
+        "tensor () of float32\n  while 'mine' answered loss_terms, task 1\n"
+    )
+
+
+def test_failure_of_our_own_is_not_hidden(incrlearn: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: object, new: object, memory: object) -> None:
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr(CoreDefaults.select_data, "__code__", fail.__code__)
+    with pytest.raises(ZeroDivisionError, match="ours"):
+        incrlearn("run", "small.yaml", "--out", "run")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -86,3 +137,37 @@ def test_help_does_not_wait_for_torch() -> None:
         process = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60)
         assert process.returncode == 0, process.stderr
         assert process.stdout
+
+
+RENAMED = """
+from incrlearn import LossTerm, Plugin, hookimpl
+
+
+class Renamed(Plugin):
+    kind = "loss"
+
+    class Config(Plugin.Config):
+        weight: float = 1.0
+
+        @classmethod
+        def formerly(cls):
+            return {"factor": "weight"}
+
+    @hookimpl
+    def loss_terms(self, out):
+        return [LossTerm(self.name, out.logits.square().mean(), self.config.weight)]
+"""
+
+
+def test_earlier_name_of_an_option_is_told_once_beside_the_result(incrlearn: Any, folder: Path, small: str) -> None:
+    (folder / "renamed.py").write_text(RENAMED)
+    text = small.replace("  memory:", "  extra: {use: './renamed.py:Renamed', factor: 0.1}\n  memory:")
+    (folder / "old.yaml").write_text(text)
+    done = incrlearn("check", "old.yaml")
+    assert done.code == 0
+    line = text[: text.index("factor")].count("\n") + 1
+    notice = (
+        f"old.yaml, line {line}: plugins.extra.factor is called 'weight' today; write that: the earlier name will go"
+    )
+    assert [row for row in done.err.splitlines() if row.startswith("notice: ") and row.endswith(notice)] != []
+    assert done.err.count("notice: ") == 1

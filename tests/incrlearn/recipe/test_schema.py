@@ -41,7 +41,7 @@ def row_of(choices: list[dict[str, Any]], name: str) -> dict[str, Any]:
 
 def test_schema_knows_the_parts_of_a_recipe(schema: dict[str, Any]) -> None:
     assert set(schema["properties"]) == {
-        "extends", "seed", "data", "backbone", "plugins", "precision", "eval_batch", "expected",
+        "extends", "format", "seed", "data", "backbone", "plugins", "precision", "eval_batch", "expected",
     }  # fmt: skip
     assert schema["additionalProperties"] is False
 

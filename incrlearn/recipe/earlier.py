@@ -1,0 +1,63 @@
+"""Recipes of other versions: earlier names of options, and formats that are not known yet."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+from pydantic import BaseModel
+
+from incrlearn.errors import Deprecation
+from incrlearn.plugin import Plugin
+from incrlearn.recipe.nodes import Node, Place, Problems
+from incrlearn.recipe.options import FORMAT
+
+
+def newer_format(node: Node | None) -> str | None:
+    """What to tell of a recipe whose ``format`` this version does not know yet; None where there is nothing to tell."""
+    if node is None or not isinstance(node.value, int) or isinstance(node.value, bool) or node.value <= FORMAT:
+        return None
+    return (
+        f"format: the recipe is of format {node.value}, and this version of incrlearn reads format {FORMAT}: "
+        "install a later version"
+    )
+
+
+def earlier_names(model: type[BaseModel]) -> Mapping[str, str]:
+    """Earlier names of a model's options, each with its name of today."""
+    return model.formerly() if issubclass(model, Plugin.Config) else {}
+
+
+def use_names_of_today(options: Node, model: type[Plugin.Config], path: str, problems: Problems) -> Node:
+    """The options of a plug-in under their names of today; whoever uses an earlier one is told by a `Deprecation`.
+
+    Args:
+        options: the mapping of options.
+        model: the plug-in's options.
+        path: the dotted path of the mapping, such as ``plugins.train``.
+        problems: told where an option is given under both names; but an override is stronger than a file.
+    """
+    names = earlier_names(model)
+    if not isinstance(options.value, dict) or not names.keys() & options.value.keys():
+        return options
+    given = dict(options.value)
+    for earlier, name in names.items():
+        node, rival = given.pop(earlier, None), given.get(name)
+        if node is None:
+            continue
+        overrides = node.place.override is not None
+        if rival is not None and overrides == (rival.place.override is not None):
+            problems.add(
+                node.place, f"{path}.{earlier}: it is called '{name}' today, which is given too; leave this out"
+            )
+            continue
+        if rival is None or overrides:
+            given[name] = node
+        _tell(node.place, f"{path}.{earlier} is called '{name}' today; write that: the earlier name will go")
+    return Node(given, options.place)
+
+
+def _tell(place: Place, message: str) -> None:
+    """Warn at the line of the recipe, or of the override, that an earlier name was written in."""
+    where = str(place.file) if place.file is not None else f"--set {place.override}" if place.override else "recipe"
+    warnings.warn_explicit(message, Deprecation, where, place.line or 0)
