@@ -1,9 +1,9 @@
-# make run: learn on digits, from nothing but Python.  make test: everything that must hold.
+# make run: learn on digits, from nothing but Python.  make test: everything that must hold.  make docs: the docs as a site.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint types unit slow clean
+.PHONY: run test lint types unit slow docs reference clean
 
 run: $(VENV)/.run
 	$(BIN)/incrlearn run recipes/der_digits.yaml
@@ -16,6 +16,7 @@ lint: $(VENV)/.dev
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
+	$(BIN)/mypy tools
 
 # One thread a worker: two workers on two cores would otherwise fight over them.
 unit: $(VENV)/.dev
@@ -23,6 +24,14 @@ unit: $(VENV)/.dev
 
 slow: $(VENV)/.dev
 	$(BIN)/pytest -m slow -q
+
+docs: $(VENV)/.docs
+	$(BIN)/zensical build --clean --strict
+	@echo "site/index.html reads from disk; its search wants a server: $(BIN)/python -m http.server --directory site"
+
+# The pages that are written from the code; they are committed.
+reference: $(VENV)/.dev
+	$(BIN)/python tools/reference.py
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -40,5 +49,10 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[digits]' --group dev
 	@touch $@
 
+# Docstrings are read from the source: neither torch nor incrlearn is installed for the site.
+$(VENV)/.docs: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --group docs
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache dist build
+	rm -rf $(VENV) site .cache .mypy_cache .pytest_cache .ruff_cache dist build
