@@ -7,6 +7,8 @@ was expected and what came. None of them waits for the device: types and shapes 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
+from operator import index
 from typing import Any
 
 import torch
@@ -19,6 +21,10 @@ from incrlearn.types import HeldOut, LossTerm, Network, Phase, Samples
 
 _LONGEST = 100
 """Letters of a value that are told."""
+
+
+class Unanswered(PluginError):
+    """Somebody had to answer, and those who could have rightly did not."""
 
 
 def check_lines(answer: object) -> list[str]:
@@ -60,7 +66,7 @@ def check_rebuilt(answer: object, layout: dict[str, Any]) -> Network:
     if isinstance(answer, Network):
         return answer
     if answer is None:
-        raise PluginError(f"nobody rebuilds a network from the layout {layout!r}: its plug-in must answer 'rebuild'")
+        raise Unanswered(f"nobody rebuilds a network from the layout {layout!r}: its plug-in must answer 'rebuild'")
     raise _wrong("rebuild", f"an incrlearn Network of the layout {layout!r}, or None", answer)
 
 
@@ -78,11 +84,13 @@ def check_phase(answer: object) -> Phase:
         raise _wrong("phases", f"one Phase, or None{hint}", answer)
     for name, least in (("epochs", 0), ("batch", 1)):
         value = getattr(answer, name)
-        if not isinstance(value, int) or value < least:
+        whole = _whole(value)
+        if whole is None or whole < least:
             raise _wrong("phases", f"a Phase with a whole number of {least} or more as its {name}", value)
     if answer.trains not in ("network", "head"):
         raise _wrong("phases", "a Phase whose trains is 'network' or 'head'", answer.trains)
-    if not answer.temperature > 0:
+    temperature: object = answer.temperature
+    if not isinstance(temperature, Real) or not float(temperature) > 0:
         raise _wrong("phases", "a Phase with a temperature above 0", answer.temperature)
     return answer
 
@@ -112,8 +120,8 @@ def check_groups(answer: object) -> list[dict[str, Any]]:
 def check_optimizer(answer: object, phase: str) -> tuple[Optimizer, LRScheduler]:
     """An answer to ``make_optimizer`` for the phase of that name: an optimizer and its schedule."""
     if answer is None:
-        raise PluginError(f"nobody makes an optimizer for phase '{phase}': its plug-in must")
-    if isinstance(answer, tuple) and len(answer) == 2:
+        raise Unanswered(f"nobody makes an optimizer for phase '{phase}': its plug-in must")
+    if isinstance(answer, tuple | list) and len(answer) == 2:
         optimizer, schedule = answer
         stepped_alone = isinstance(schedule, LRScheduler) and not isinstance(schedule, ReduceLROnPlateau)
         if isinstance(optimizer, Optimizer) and stepped_alone:
@@ -135,10 +143,13 @@ def check_loss_terms(answer: object) -> list[LossTerm]:
         if not isinstance(value, Tensor) or value.ndim or not value.is_floating_point():
             hint = "; take its mean" if isinstance(value, Tensor) and value.ndim else ""
             raise _wrong("loss_terms", f"a LossTerm '{term.name}' whose value is a floating scalar tensor{hint}", value)
-        if isinstance(weight, (float, int)):
+        if isinstance(weight, (float, int, Real)):
             continue
-        if not isinstance(weight, Tensor) or weight.ndim or weight.requires_grad:
-            wanted = f"a LossTerm '{term.name}' whose weight is a number or a scalar tensor without a gradient"
+        if not isinstance(weight, Tensor) or weight.ndim:
+            wanted = f"a LossTerm '{term.name}' whose weight is a number or a scalar tensor"
+            raise _wrong("loss_terms", wanted, weight)
+        if weight.requires_grad:
+            wanted = f"a LossTerm '{term.name}' whose weight does not learn, for it would learn to be 0: detach it"
             raise _wrong("loss_terms", wanted, weight)
     return list(answer)
 
@@ -155,8 +166,9 @@ def check_quota(answer: object, seen: int) -> tuple[int, ...] | None:
     if answer is None:
         return None
     numbers = answer if isinstance(answer, Sequence) else (answer,) * seen
-    if len(numbers) == seen and all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers):
-        return tuple(numbers)
+    whole = [number for number in map(_whole, numbers) if number is not None and number >= 0]
+    if len(numbers) == len(whole) == seen:
+        return tuple(whole)
     wanted = f"one number of exemplars, 0 or more, for all classes, or {seen} of them, one for each class seen, or None"
     raise _wrong("memory_quota", wanted, answer)
 
@@ -209,6 +221,14 @@ def _shortened(text: str) -> str:
 
 def _wrong(hook: str, expected: str, answer: object) -> PluginError:
     return PluginError(f"{hook} must give {expected}; got {described(answer)}")
+
+
+def _whole(value: Any) -> int | None:  # noqa: ANN401 (whatever a plug-in gives)
+    """A whole number, Python's or numpy's; None for anything else."""
+    try:
+        return None if isinstance(value, bool) else index(value)
+    except TypeError:
+        return None
 
 
 def _is_positions(value: object) -> bool:

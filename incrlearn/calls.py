@@ -111,7 +111,8 @@ class Calls:
         try:
             return check(answer)
         except PluginError as error:
-            raise accused(error, caller, task, check, given, self._plugin_labels) from None
+            suspects = {} if isinstance(error, answers.Unanswered) else self._plugin_labels
+            raise accused(error, caller, task, check, given, suspects) from None
 
     def _list(
         self, caller: pluggy.HookCaller, task: Task | None, check: Callable[[Any], T], given: dict[str, Any]

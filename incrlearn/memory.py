@@ -28,7 +28,7 @@ class ClassExemplars:
 
     def shrunk(self, quota: int) -> ClassExemplars:
         """At most ``quota`` of them, the best of each part."""
-        part = held_out_part(quota, self.share)
+        part = min(held_out_part(quota, self.share), len(self.held_out))
         return ClassExemplars(self.training[: quota - part].clone(), self.held_out[:part].clone(), self.share)
 
 

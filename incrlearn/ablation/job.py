@@ -109,10 +109,10 @@ def _as_begun(recipe: Recipe, run_dir: Path) -> Recipe:
         OutputError: the directory holds another recipe's run.
     """
     from incrlearn.engine.rundir import RECIPE
-    from incrlearn.recipe import load_recipe
+    from incrlearn.recipe import load_written
     from incrlearn.registry import Registry
 
-    begun = load_recipe(run_dir / RECIPE, Registry.discover())
+    begun = load_written(run_dir / RECIPE, Registry.discover())
     if begun.fingerprint != recipe.fingerprint:
         raise OutputError(
             f"{run_dir}: holds an unfinished run of another recipe ({begun.fingerprint}), perhaps of another version; "

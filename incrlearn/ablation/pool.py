@@ -12,7 +12,7 @@ from incrlearn.engine.checkpoint import newest_checkpoint
 from incrlearn.engine.record import RunRecord, is_finished, is_run, read_record
 from incrlearn.engine.rundir import RECIPE
 from incrlearn.errors import IncrlearnError, OutputError
-from incrlearn.recipe import load_recipe
+from incrlearn.recipe import load_written
 from incrlearn.registry import Registry
 
 
@@ -77,7 +77,7 @@ class Pool:
             self._earlier = {}
             for run_dir in sorted(runs, key=is_finished, reverse=True):
                 try:
-                    fingerprint = load_recipe(run_dir / RECIPE, self._registry).fingerprint
+                    fingerprint = load_written(run_dir / RECIPE, self._registry).fingerprint
                 # Of plug-ins that are not here, or with options that are no more: nobody asks for it now.
                 except IncrlearnError:
                     continue

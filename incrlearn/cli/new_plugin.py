@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+import yaml
 
 from incrlearn import __version__
 from incrlearn.cli.consoles import output_console, say
@@ -74,7 +75,7 @@ def new_plugin(
     # What a name that cannot be used would be filed under is not worth a look.
     problems += folder_problems(folder) if out is not None or not problems else []
     files = render(names, kind) if not problems else {}
-    problems += class_problems(names, kind, files)
+    problems += class_problems(names, kind, files) if files else []
     if problems:
         raise RecipeError(f"new-plugin {name}", [Problem(problem) for problem in problems])
     write(files, folder)
@@ -94,6 +95,9 @@ def name_problems(names: Names, kind: str, installed: Iterable[PluginEntry]) -> 
     own = f"{name}_{kind}" if kind in STARTERS else f"my_{name}"
     if keyword.iskeyword(name) or keyword.iskeyword(names.class_name):
         return [f"'{name}' is a word of Python itself; write {own}, for example"]
+    # Readers of YAML differ in which of yes, on and null are text.
+    if not isinstance(yaml.safe_load(name), str):
+        return [f"'{name}' is a value of YAML, no text; write {own}, for example"]
     if name.startswith("test"):
         return [f"'{name}': pytest takes classes that begin with Test for tests; write {own.removeprefix('test_')}"]
     if find_spec(names.package) is not None:
@@ -209,7 +213,7 @@ def _what_is_wrong(name: str) -> str:
     strange = list(dict.fromkeys(char for char in name if not re.match("[a-z0-9_]", char)))
     if strange:
         capitals = all("A" <= char <= "Z" for char in strange)
-        shown = " ".join("a space" if char == " " else char for char in strange)
+        shown = ", ".join("a space" if char == " " else char for char in strange)
         return f"has {shown} in it: {'lower-case letters' if capitals else 'a-z, 0-9 and single _'} only"
     if not name:
         return "is empty"

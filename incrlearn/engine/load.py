@@ -9,7 +9,7 @@ from incrlearn.engine.checkpoint import newest_checkpoint, read_checkpoint, rest
 from incrlearn.engine.rundir import RECIPE
 from incrlearn.engine.runtime import resolve_device
 from incrlearn.errors import OutputError
-from incrlearn.recipe import load_recipe
+from incrlearn.recipe import load_written
 from incrlearn.registry import Registry
 from incrlearn.types import Network, RunState
 
@@ -32,7 +32,7 @@ def load_network(
     run_dir = Path(run_dir)
     if not (run_dir / RECIPE).is_file():
         raise OutputError(f"{run_dir}: not the directory of a run (no {RECIPE})")
-    recipe = load_recipe(run_dir / RECIPE, registry if registry is not None else Registry.discover())
+    recipe = load_written(run_dir / RECIPE, registry if registry is not None else Registry.discover())
     checkpoint = read_checkpoint(run_dir, task if task is not None else newest_checkpoint(run_dir))
     progress = checkpoint.progress
     channels, height, width = progress.image_shape

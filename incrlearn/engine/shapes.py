@@ -1,9 +1,12 @@
-"""Whether a task's network and its head fit together, found on blank images before anything is trained."""
+"""Whether a task's network and its head fit together, found on two images of noise before anything is trained."""
 
 from __future__ import annotations
 
+import copy
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -18,57 +21,77 @@ _IMAGES = 2
 
 @torch.no_grad()
 def check_shapes(state: RunState, calls: Calls) -> None:
-    """Send two blank images through the network of a task, and what it makes of them through its head.
+    """Send two images of noise through the network of a task, and what it makes of them through a copy of its head.
 
-    The modes of modules are left as they are.
+    Modes, buffers and global generators are left as they are.
 
     Raises:
         PluginError: features are not as wide as the network says, or the head does not make (B, K) of them.
     """
-    network, classes = state.network, state.task.seen
-    with _in_eval_mode(network):
-        problem, hook = _problem_of_features(network, state), "expand"
+    with _left_as_it_was(state.network, state.device):
+        problem, parts = _problem_of_features(state.network, state)
+        hook = "expand"
         if problem is None:
-            problem, hook = _problem_of_head(network, state), "grow_head"
+            problem, hook = _problem_of_head(state.network, parts, state.task.seen), "grow_head"
     if problem is None:
         return
     keys = [key for key in dict(calls.answers())[hook] if key != "core"]
     error = PluginError(f"plugins.{keys[0]}: {problem}" if len(keys) == 1 else problem)
-    error.add_note(f"found after {hook}, {state.task} of {classes} classes")
+    error.add_note(f"found after {hook}, {state.task} of {state.task.seen} classes")
     raise error
 
 
-def _problem_of_features(network: Network, state: RunState) -> str | None:
+def _problem_of_features(network: Network, state: RunState) -> tuple[str | None, tuple[Tensor, ...]]:
     name, wanted = type(network).__name__, [(_IMAGES, width) for width in network.widths]
-    blank = torch.zeros(_IMAGES, *state.image_shape, device=state.device)
-    expected = f"expand must give a network whose extract makes {wanted} of images {tuple(blank.shape)}"
+    images = torch.rand(_IMAGES, *state.image_shape, generator=torch.Generator().manual_seed(0)).to(state.device)
+    expected = f"expand must give a network whose extract makes {wanted} of images {tuple(images.shape)}"
     try:
-        parts = network.extract(blank)
+        parts = tuple(network.extract(images))
+    except torch.OutOfMemoryError:
+        raise
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
-        return f"{expected}, as its widths say; {name} does not take them ({type(error).__name__}: {error})"
+        return f"{expected}, as its widths say; {name} does not take them ({_told(error)})", ()
     found = [tuple(part.shape) if isinstance(part, Tensor) else described(part) for part in parts]
-    return None if found == wanted else f"{expected}, as its widths say; got {found} from {name}"
+    return (None if found == wanted else f"{expected}, as its widths say; got {found} from {name}"), parts
 
 
-def _problem_of_head(network: Network, state: RunState) -> str | None:
-    width, classes = network.width, state.task.seen
+def _problem_of_head(network: Network, parts: tuple[Tensor, ...], classes: int) -> str | None:
+    width = network.width
     name = f"{type(network.head).__name__}({network.head.extra_repr()})"
     expected = f"grow_head must give a module ({_IMAGES}, {width}) -> ({_IMAGES}, {classes})"
+    features = torch.cat([part.float() for part in parts], dim=1)
     try:
-        logits = network.head(torch.zeros(_IMAGES, width, device=state.device))
+        # A copy: a head may take what it starts from from the first features that it sees.
+        logits = copy.deepcopy(network.head)(features)
+    except torch.OutOfMemoryError:
+        raise
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
-        return f"{expected}; {name} does not take such features ({type(error).__name__}: {error})"
+        return f"{expected}; {name} does not take such features ({_told(error)})"
     if isinstance(logits, Tensor) and logits.shape == (_IMAGES, classes):
         return None
     return f"{expected}; {name} makes {described(logits)} of them"
 
 
+def _told(error: Exception) -> str:
+    """An error with the line of the plug-in's own code that it came from, where there is one."""
+    libraries = (Path(torch.__file__).parent, Path(__file__).parents[1])
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not any(folder in Path(frame.filename).parents for folder in libraries)]
+    where = f" at {own[-1].filename}, line {own[-1].lineno}" if own else ""
+    return f"{type(error).__name__}{where}: {error}"
+
+
 @contextmanager
-def _in_eval_mode(module: nn.Module) -> Iterator[None]:
+def _left_as_it_was(module: nn.Module, device: torch.device) -> Iterator[None]:
+    """Eval mode within; afterwards modes, buffers and generators are those of before."""
     modes = [(one, one.training) for one in module.modules()]
+    buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
     module.eval()
     try:
-        yield
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            yield
     finally:
         for one, training in modes:
             one.training = training
+        for buffer, before in buffers:
+            buffer.copy_(before)

@@ -1,6 +1,6 @@
 """Recipes: YAML with line numbers, validated into a frozen `Recipe`; every problem is told at once."""
 
-from incrlearn.recipe.load import load_edited, load_recipe, recipe_from_dict
+from incrlearn.recipe.load import load_edited, load_recipe, load_written, recipe_from_dict
 from incrlearn.recipe.model import DataChoice, PluginChoice, Recipe
 from incrlearn.recipe.nodes import Node, Place, Problems, dump_yaml, read_yaml
 from incrlearn.recipe.options import BackboneOptions, Expected, ScenarioOptions
@@ -25,6 +25,7 @@ __all__ = [
     "find_shipped",
     "load_edited",
     "load_recipe",
+    "load_written",
     "read_overrides",
     "read_yaml",
     "recipe_from_dict",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 
 from pydantic import BaseModel
 
@@ -35,7 +36,8 @@ def use_names_of_today(options: Node, model: type[Plugin.Config], path: str, pro
         options: the mapping of options.
         model: the plug-in's options.
         path: the dotted path of the mapping, such as ``plugins.train``.
-        problems: told where an option is given under both names; but an override is stronger than a file.
+        problems: told where an option is given under both names at once. Where a recipe and what it extends, or an
+            override, use different names, the one that is laid over the other holds.
     """
     names = earlier_names(model)
     if not isinstance(options.value, dict) or not names.keys() & options.value.keys():
@@ -45,19 +47,30 @@ def use_names_of_today(options: Node, model: type[Plugin.Config], path: str, pro
         node, rival = given.pop(earlier, None), given.get(name)
         if node is None:
             continue
-        overrides = node.place.override is not None
-        if rival is not None and overrides == (rival.place.override is not None):
+        if rival is not None and _layer(node) == _layer(rival):
             problems.add(
                 node.place, f"{path}.{earlier}: it is called '{name}' today, which is given too; leave this out"
             )
             continue
-        if rival is None or overrides:
+        # A recipe is laid over what it extends, and overrides over both: what is further down was written later.
+        order = list(options.value)
+        if rival is None or order.index(earlier) > order.index(name):
             given[name] = node
         _tell(node.place, f"{path}.{earlier} is called '{name}' today; write that: the earlier name will go")
     return Node(given, options.place)
 
 
+def _layer(node: Node) -> tuple[Path | None, bool]:
+    """Which file a value was written in, or that it was on the command line."""
+    return node.place.file, node.place.override is not None
+
+
 def _tell(place: Place, message: str) -> None:
-    """Warn at the line of the recipe, or of the override, that an earlier name was written in."""
-    where = str(place.file) if place.file is not None else f"--set {place.override}" if place.override else "recipe"
+    """Warn at the line of the recipe, or of the override, that an earlier name was written in.
+
+    Plain values were written by nobody who could change them.
+    """
+    if place.file is None and place.override is None:
+        return
+    where = str(place.file) if place.override is None else f"--set {place.override}"
     warnings.warn_explicit(message, Deprecation, where, place.line or 0)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from incrlearn.errors import PluginError, did_you_mean
+from incrlearn.errors import Deprecation, PluginError, did_you_mean
 from incrlearn.plugin import Plugin
 from incrlearn.recipe.earlier import newer_format, use_names_of_today
 from incrlearn.recipe.fit import Row, check_fit
@@ -60,6 +61,21 @@ def load_edited(path: Path, registry: Registry, edits: Sequence[Edit], problems:
         raise problems.error()
     root = apply_edits(root, edits, registry, path.parent, problems)
     return _build(root, recipe_name(path), path, _Reading(registry, path.parent, problems))
+
+
+def load_written(path: Path, registry: Registry) -> Recipe:
+    """Read a recipe that a run wrote; earlier names of options in it are nothing to be told of.
+
+    Args:
+        path: the file.
+        registry: the plug-ins there are.
+
+    Raises:
+        RecipeError: with everything that is wrong, each problem with its line.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Deprecation)
+        return load_recipe(path, registry)
 
 
 def recipe_from_dict(data: dict[str, Any], registry: Registry, name: str) -> Recipe:

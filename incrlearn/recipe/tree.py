@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from incrlearn.errors import RecipeError, did_you_mean
+from incrlearn.recipe.earlier import newer_format
 from incrlearn.recipe.nodes import Node, Place, Problems, read_yaml
 from incrlearn.recipe.shipped import existing_file, find_recipe
 from incrlearn.recipe.wording import show
@@ -52,6 +53,9 @@ def _read(path: Path, problems: Problems, asked: Place, chain: tuple[Path, ...])
     if not isinstance(root.value, dict):
         found = show(root.plain()) if root.value is not None else "nothing"
         problems.add(root.place, f"a recipe is a mapping with data, backbone and plugins, not {found}")
+        return None
+    if (newer := newer_format(root.get("format"))) is not None:
+        problems.add(root.value["format"].place, newer)
         return None
     root = write_out_shorthand(root)
     asked_for = root.get("extends")

@@ -123,8 +123,8 @@ WRONG: list[tuple[str, object, str]] = [
     ),
     ("loss_terms", [LossTerm("mine", torch.tensor(3))], "a floating scalar tensor; got a tensor () of int64"),
     ("loss_terms", [LossTerm("mine", 0.5)], "a floating scalar tensor; got 0.5"),  # type: ignore[arg-type]
-    ("loss_terms", [LossTerm("mine", LOSS, torch.ones(6))], "a scalar tensor without a gradient; got a tensor (6,)"),
-    ("loss_terms", [LossTerm("mine", LOSS, LOSS)], "a number or a scalar tensor without a gradient; got a tensor ()"),
+    ("loss_terms", [LossTerm("mine", LOSS, torch.ones(6))], "a scalar tensor; got a tensor (6,)"),
+    ("loss_terms", [LossTerm("mine", LOSS, LOSS)], "whose weight does not learn, for it would learn to be 0: detach it; got a tensor ()"),
     ("prune", {"kept": torch.ones(3)}, "a dict of plain values (numbers, text, lists and dicts of them), or None; "),
     ("prune", 3, "a dict of plain values (numbers, text, lists and dicts of them), or None; got 3"),
     ("memory_quota", (1, 2), "0 or more, for all classes, or 6 of them, one for each class seen, or None; got (1, 2)"),
@@ -326,3 +326,23 @@ def test_bare_loss_is_told(tmp_path: Path) -> None:
 def test_wrong_quota_is_a_problem_of_the_recipe(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"plugins.memory: memory_quota must give .*; got 'all'"):
         run(tmp_path / "run", memory="greedy")
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    assert check_quota(np.int64(4), 3) == (4, 4, 4)
+    assert check_quota((np.int64(4), 3, np.int32(2)), 3) == (4, 3, 2)
+    assert check_loss_terms([LossTerm("a", LOSS, np.float32(0.5))])[0].weight == 0.5
+    (phase,) = Calls([answering("phases", Phase("train", np.int64(1), np.int64(2)))]).phases(state())
+    assert phase.epochs == 1
+
+
+def test_optimizer_and_schedule_may_be_a_list() -> None:
+    pair = [OPTIMIZER, ConstantLR(OPTIMIZER)]
+    assert Calls([answering("make_optimizer", pair)]).make_optimizer(state(), PHASE, []) == tuple(pair)
+
+
+def test_nobody_who_could_have_answered_is_blamed_where_nobody_did() -> None:
+    calls = Calls([answering("make_optimizer", None, "train"), answering("make_optimizer", None, "balance")])
+    with pytest.raises(PluginError, match=r"^nobody makes an optimizer for phase 'train'") as caught:
+        calls.make_optimizer(state(), PHASE, [])
+    assert caught.value.__notes__ == ["while make_optimizer was called, task 3"]

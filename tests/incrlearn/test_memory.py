@@ -106,3 +106,9 @@ def test_either_part_shrinks_with_the_quota_and_training_always_has_some(quota: 
     assert quota - part <= quota + 1 - larger
     assert quota == 0 or quota - part >= 1
     assert (part > 0) == (share > 0 and quota >= 2)
+
+
+def test_what_is_not_held_out_trains() -> None:
+    few = ClassExemplars(torch.arange(98), torch.arange(98, 100), share=0.1)
+    kept = few.shrunk(90)  # a tenth would be 9
+    assert (len(kept.training), len(kept.held_out)) == (88, 2)

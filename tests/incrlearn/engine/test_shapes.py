@@ -1,9 +1,12 @@
-"""A network that is tried on blank images stays as it was."""
+"""A network and a head that are tried before training stay as they were, and what does not fit is told."""
 
+from collections.abc import Callable
+
+import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from incrlearn import RunState, Task
+from incrlearn import PluginError, RunState, Task
 from incrlearn.calls import Calls
 from incrlearn.engine.shapes import check_shapes
 from incrlearn.network import BranchedNetwork, LinearHead, build_backbone
@@ -25,3 +28,49 @@ def test_trying_changes_neither_modes_nor_statistics_and_draws_nothing() -> None
     assert len(set(modes)) == 2
     assert all(torch.equal(tensor, weights[name]) for name, tensor in network.state_dict().items())
     assert torch.equal(torch.get_rng_state(), drawn)
+
+
+class Head(nn.Module):
+    """Does something with features first, and counts how often."""
+
+    def __init__(self, first: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.first = first
+        self.linear = nn.Linear(8, 4)
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, features: Tensor) -> Tensor:
+        self.seen += 1
+        self.first(features)
+        logits: Tensor = self.linear(features)
+        return logits
+
+
+def try_head(first: Callable[[Tensor], object]) -> Head:
+    network = BranchedNetwork([build_backbone(OPTIONS, channels=1, seed=1)])
+    network.head = Head(first)
+    check_shapes(RunState(1, torch.device("cpu"), Task(1, 2, 0, 4), (1, 8, 8), current=network), Calls([]))
+    return network.head
+
+
+def test_head_is_tried_on_real_features_and_does_not_notice() -> None:
+    norms: list[Tensor] = []
+    head = try_head(lambda features: norms.append(features.norm(dim=1)))
+    assert int(head.seen) == 0
+    assert norms[0].min() > 0  # features of 0 would be refused by a head that divides by their norm
+
+
+def test_too_little_memory_is_no_fault_of_the_head() -> None:
+    def fill(_: Tensor) -> None:
+        raise torch.OutOfMemoryError("no room")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        try_head(fill)
+
+
+def test_mistake_in_a_head_is_told_with_its_line() -> None:
+    def stack(features: Tensor) -> None:
+        torch.stack([features, features[:, :1]])
+
+    with pytest.raises(PluginError, match=r"RuntimeError at .*test_shapes\.py, line \d+: stack expects"):
+        try_head(stack)

@@ -8,7 +8,7 @@ import pytest
 
 from incrlearn.errors import Deprecation
 from incrlearn.plugin import Plugin
-from incrlearn.recipe import load_recipe, recipe_from_dict
+from incrlearn.recipe import load_recipe, load_written, recipe_from_dict
 from incrlearn.registry import Registry
 
 ROW = "auxiliary: {use: auxiliary, weight: 2}"
@@ -82,6 +82,32 @@ def test_both_names_at_once_are_refused(write: Any, renamed: Registry, good: str
     path = write(good.replace(ROW, "auxiliary: {use: auxiliary, factor: 0.5, weight: 1.0}"))
     with pytest.raises(Exception, match=r"plugins\.auxiliary\.factor: it is called 'weight' today, which is given too"):
         load_recipe(path, renamed)
+
+
+@pytest.mark.parametrize(("below", "above"), [("weight", "factor"), ("factor", "weight"), ("factor", "factor")])
+def test_recipe_is_laid_over_its_base_whichever_name_each_uses(
+    below: str, above: str, write: Any, renamed: Registry, good: str
+) -> None:
+    write(good.replace(ROW, f"auxiliary: {{use: auxiliary, {below}: 0.5}}"), "base.yaml")
+    path = write(f"extends: base.yaml\nplugins:\n  auxiliary: {{{above}: 0.125}}\n", "own.yaml")
+    with pytest.warns(Deprecation, match="is called 'weight' today"):
+        recipe = load_recipe(path, renamed)
+    assert recipe.resolved()["plugins"]["auxiliary"]["weight"] == 0.125
+
+
+def test_what_a_run_wrote_is_read_in_silence(write: Any, renamed: Registry, good: str) -> None:
+    # Warnings are errors in this suite.
+    text = good.replace(ROW, "auxiliary: {use: auxiliary, factor: 0.5}")
+    assert load_written(write(text), renamed).resolved()["plugins"]["auxiliary"]["weight"] == 0.5
+    plain = load_recipe(write(good), renamed).resolved()
+    plain["plugins"]["auxiliary"] = {"use": "auxiliary", "factor": 0.25}
+    assert recipe_from_dict(plain, renamed, "plain").resolved()["plugins"]["auxiliary"]["weight"] == 0.25
+
+
+def test_base_of_a_later_format_is_told_at_its_own_line(write: Any, problems_of: Any, good: str) -> None:
+    write(f"format: 2\n{good}", "base.yaml")
+    (problem,) = problems_of(write("format: 1\nextends: base.yaml\n", "own.yaml"))
+    assert problem.startswith("base.yaml, line 1: format: the recipe is of format 2")
 
 
 def test_name_of_today_tells_nothing(write: Any, renamed: Registry, good: str) -> None:
