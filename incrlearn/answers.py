@@ -23,7 +23,7 @@ _LONGEST = 100
 """Letters of a value that are told."""
 
 
-class Unanswered(PluginError):
+class UnansweredError(PluginError):
     """Somebody had to answer, and those who could have rightly did not."""
 
 
@@ -66,7 +66,9 @@ def check_rebuilt(answer: object, layout: dict[str, Any]) -> Network:
     if isinstance(answer, Network):
         return answer
     if answer is None:
-        raise Unanswered(f"nobody rebuilds a network from the layout {layout!r}: its plug-in must answer 'rebuild'")
+        raise UnansweredError(
+            f"nobody rebuilds a network from the layout {layout!r}: its plug-in must answer 'rebuild'"
+        )
     raise _wrong("rebuild", f"an incrlearn Network of the layout {layout!r}, or None", answer)
 
 
@@ -120,7 +122,7 @@ def check_groups(answer: object) -> list[dict[str, Any]]:
 def check_optimizer(answer: object, phase: str) -> tuple[Optimizer, LRScheduler]:
     """An answer to ``make_optimizer`` for the phase of that name: an optimizer and its schedule."""
     if answer is None:
-        raise Unanswered(f"nobody makes an optimizer for phase '{phase}': its plug-in must")
+        raise UnansweredError(f"nobody makes an optimizer for phase '{phase}': its plug-in must")
     if isinstance(answer, tuple | list) and len(answer) == 2:
         optimizer, schedule = answer
         stepped_alone = isinstance(schedule, LRScheduler) and not isinstance(schedule, ReduceLROnPlateau)
@@ -140,6 +142,8 @@ def check_loss_terms(answer: object) -> list[LossTerm]:
         if not isinstance(term, LossTerm):
             raise _wrong("loss_terms", "a list of LossTerm, such as [LossTerm(self.name, loss)]", answer)
         value, weight = term.value, term.weight
+        if not isinstance(term.name, str):
+            raise _wrong("loss_terms", "a LossTerm with its name first, LossTerm(self.name, loss)", term.name)
         if not isinstance(value, Tensor) or value.ndim or not value.is_floating_point():
             hint = "; take its mean" if isinstance(value, Tensor) and value.ndim else ""
             raise _wrong("loss_terms", f"a LossTerm '{term.name}' whose value is a floating scalar tensor{hint}", value)

@@ -111,7 +111,7 @@ class Calls:
         try:
             return check(answer)
         except PluginError as error:
-            suspects = {} if isinstance(error, answers.Unanswered) else self._plugin_labels
+            suspects = {} if isinstance(error, answers.UnansweredError) else self._plugin_labels
             raise accused(error, caller, task, check, given, suspects) from None
 
     def _list(

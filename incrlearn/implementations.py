@@ -36,6 +36,13 @@ def check_implementations(plugin: object, label: str, is_core: bool = False) -> 
             raise PluginError(f"{where}: tryfirst and trylast are refused; calls go in the order of the recipe")
         if marks["hookwrapper"]:
             raise PluginError(f"{where}: hookwrapper is refused; write @hookimpl(wrapper=True)")
+        taken = list(inspect.signature(member).parameters)[1:]
+        given = list(inspect.signature(getattr(Hooks, marks.get("specname") or name)).parameters)[1:]
+        strange = [argument for argument in taken if argument not in given]
+        if strange:
+            raise PluginError(
+                f"{where}: there is no argument '{strange[0]}'; it may take any of {', '.join(given)}, by these names"
+            )
         defaults = [p.name for p in inspect.signature(member).parameters.values() if p.default is not p.empty]
         if defaults:
             raise PluginError(

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from incrlearn.cli.consoles import output_console, say
+from incrlearn.cli.finished import warn_of_newer_code
 from incrlearn.cli.options import DataOption, DeviceOption, SetOption, read_pairs
 from incrlearn.cli.run import INTERRUPTED, RUNS
 from incrlearn.cli.words import duration
@@ -61,6 +62,7 @@ def ablate(
     from incrlearn.ablation.file import read_grid
     from incrlearn.ablation.grid import select
     from incrlearn.ablation.pool import Pool
+    from incrlearn.ablation.table import NOT_RUN
     from incrlearn.registry import Registry
 
     asked = read_pairs("--resource", resources or [])
@@ -75,6 +77,7 @@ def ablate(
     say(console, f"{grid.title}: {len(grid.variants)} variants, seeds {', '.join(map(str, grid.seeds))}; {there}")
     for line in grid.left_in:
         say(console, line)
+    warn_of_newer_code(console, [(cell.recipe, pool.run_dir(cell)) for cell in cells if pool.state(cell) != NOT_RUN])
     if dry_run:
         _print_grid(console, grid, cells, records, waiting, jobs or 1, pool)
         return
@@ -181,10 +184,16 @@ def _print_grid(
     if not waiting:
         say(console, "nothing to train")
     elif len(known) < len(guesses):
-        say(console, f"{len(waiting)} runs to train; no finished run tells yet how long one takes")
+        say(console, f"{_runs(len(waiting))} to train; no finished run tells yet how long one takes")
     else:
         time = duration(sum(known) / jobs)
-        say(console, f"{len(waiting)} runs to train, about {time} with {jobs} at a time, going by those that are done")
+        say(
+            console, f"{_runs(len(waiting))} to train, about {time} with {jobs} at a time, going by those that are done"
+        )
+
+
+def _runs(count: int) -> str:
+    return f"{count} run" if count == 1 else f"{count} runs"
 
 
 def _print_table(

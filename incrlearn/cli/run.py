@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from incrlearn.cli.consoles import output_console, say
+from incrlearn.cli.finished import warn_of_newer_code
 from incrlearn.cli.options import (
     DataOption,
     DeviceOption,
@@ -51,6 +52,8 @@ def run(
 
     console = output_console()
     say(console, f"{chosen.name}, seed {chosen.seed}, recipe {chosen.fingerprint}, in {out}")
+    if resume:
+        warn_of_newer_code(console, [(chosen, out)])
     try:
         with make_display(console) as display:
             result = run_recipe(chosen, out, data=data, device=device, resume=resume, watchers=[display], around=around)

@@ -13,6 +13,7 @@ from incrlearn.errors import Problem, RecipeError
 
 if TYPE_CHECKING:
     from incrlearn.observe import Around
+    from incrlearn.types import RunState, Task
 
 TRACE = "INCRLEARN_TRACE"
 
@@ -26,27 +27,34 @@ def asked_trace() -> Around | None:
     asked = os.environ.get(TRACE, "")
     if asked not in ("", "hooks"):
         raise RecipeError(TRACE, [Problem(f"'{asked}' cannot be traced; write {TRACE}=hooks")])
-    return trace_hook if asked else None
+    return HookTrace().around if asked else None
 
 
-@contextmanager
-def trace_hook(hook: str, label: str, arguments: dict[str, Any]) -> Iterator[None]:
-    """Print who answered what where, and how long the host was at it; a GPU may still be at work."""
-    started = time.perf_counter()
-    try:
-        yield
-    finally:
-        milliseconds = 1000 * (time.perf_counter() - started)
-        where = _where(arguments)
-        sys.stderr.write(f"hooks: {where}{'; ' if where else ''}'{label}' {hook} {milliseconds:.3f} ms\n")
+class HookTrace:
+    """Prints who answered what where, and how long the host was at it; a GPU may still be at work."""
+
+    def __init__(self) -> None:
+        self._state: RunState | None = None
+
+    @contextmanager
+    def around(self, hook: str, label: str, arguments: dict[str, Any]) -> Iterator[None]:
+        """See `incrlearn.observe.Around`."""
+        # A run has one state; a method that does not ask for it is called in the same task and phase as others.
+        self._state = arguments.get("state", self._state)
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            milliseconds = 1000 * (time.perf_counter() - started)
+            where = _where(self._state, arguments.get("task"))
+            sys.stderr.write(f"hooks: {where}{'; ' if where else ''}'{label}' {hook} {milliseconds:.3f} ms\n")
 
 
-def _where(arguments: dict[str, Any]) -> str:
-    """The task, and the phase and epoch from 1, as far as the arguments tell."""
-    state = arguments.get("state")
-    task = getattr(state, "task", None) or arguments.get("task")
-    phase = getattr(state, "phase", None)
-    words = [str(task)] if task is not None else []
-    if state is not None and phase is not None:
-        words += [f"phase '{phase.name}'", f"epoch {state.epoch + 1}"]
+def _where(state: RunState | None, task: Task | None) -> str:
+    """The task, and the phase and epoch from 1, as far as they are known."""
+    if state is None or task is not None:
+        return str(task) if task is not None else ""
+    words = [str(state.task)]
+    if state.phase is not None:
+        words += [f"phase '{state.phase.name}'", f"epoch {state.epoch + 1}"]
     return ", ".join(words)

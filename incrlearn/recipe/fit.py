@@ -49,14 +49,25 @@ def check_fit(plugins: Mapping[str, Row], place: Place, registry: Registry, prob
     provided = _FROM_THE_ENGINE.union(*(row.provides for row in plugins.values()))
     for key, row in plugins.items():
         for word in sorted(row.plugin.needs - provided):
-            offers = [name for name, other in registry.loadable() if word in other.provides]
-            verb = "does" if len(offers) == 1 else "do"
-            hint = f"{_named(offers)} {verb}" if offers else "nor does any that is installed"
+            hint = _who_provides(word, plugins, dict(registry.loadable()))
             problems.add(row.place, f"plugins.{key} needs '{word}', which no plug-in here provides; {hint}")
         for word, why in (row.config.refuses() if row.config is not None else {}).items():
             others = [name for name, other in plugins.items() if name != key and word in other.provides]
             if others:
                 problems.add(row.place, f"plugins.{key} does not go with {_named(others)}: {why}")
+
+
+def _who_provides(word: str, plugins: Mapping[str, Row], known: Mapping[str, type[Plugin]]) -> str:
+    """Which plug-ins would provide a word; and a row that may have forgotten to say that it does."""
+    offers = [name for name, plugin in known.items() if word in plugin.provides]
+    kinds = {known[name].kind for name in offers}
+    silent = [
+        f"; if plugins.{key} does too, write provides = frozenset({{'{word}'}}) in its class {row.plugin.__name__}"
+        for key, row in plugins.items()
+        if row.plugin.kind in kinds and not row.provides and row.plugin not in known.values()
+    ]
+    verb = "does" if len(offers) == 1 else "do"
+    return (f"{_named(offers)} {verb}" if offers else "nor does any that is installed") + "".join(silent)
 
 
 def _named(names: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 
+from incrlearn.blame import own_frames
 from incrlearn.engine.run import Result, run_recipe
 from incrlearn.errors import IncrlearnError
 from incrlearn.hooks import HOT, Row, hookimpl
@@ -145,6 +147,9 @@ def _no_waiting(hook: str, label: str, arguments: dict[str, Any]) -> Iterator[No
 
 
 def tell(error: BaseException) -> str:
-    """An error with its notes; with its kind where it is not one that users are meant to read."""
-    kind = "" if isinstance(error, IncrlearnError) else f"{type(error).__name__}: "
-    return "; ".join([f"{kind}{error}", *getattr(error, "__notes__", [])])
+    """An error with its notes; with its kind and its line where it is not one that users are meant to read."""
+    words = str(error)
+    if not isinstance(error, IncrlearnError):
+        frames = traceback.extract_tb(own_frames(error) or error.__traceback__)
+        words = f"{type(error).__name__}: {error}; {frames[-1].filename}, line {frames[-1].lineno}: {frames[-1].line}"
+    return "; ".join([words, *getattr(error, "__notes__", [])])

@@ -124,7 +124,7 @@ WRONG: list[tuple[str, object, str]] = [
     ("loss_terms", [LossTerm("mine", torch.tensor(3))], "a floating scalar tensor; got a tensor () of int64"),
     ("loss_terms", [LossTerm("mine", 0.5)], "a floating scalar tensor; got 0.5"),  # type: ignore[arg-type]
     ("loss_terms", [LossTerm("mine", LOSS, torch.ones(6))], "a scalar tensor; got a tensor (6,)"),
-    ("loss_terms", [LossTerm("mine", LOSS, LOSS)], "whose weight does not learn, for it would learn to be 0: detach it; got a tensor ()"),
+    ("loss_terms", [LossTerm("mine", LOSS, LOSS)], "for it would learn to be 0: detach it; got a tensor ()"),
     ("prune", {"kept": torch.ones(3)}, "a dict of plain values (numbers, text, lists and dicts of them), or None; "),
     ("prune", 3, "a dict of plain values (numbers, text, lists and dicts of them), or None; got 3"),
     ("memory_quota", (1, 2), "0 or more, for all classes, or 6 of them, one for each class seen, or None; got (1, 2)"),

@@ -38,7 +38,7 @@ def check_milestones(milestones: Sequence[int], epochs: int) -> None:
         raise ValueError(f"milestones must rise, not {list(milestones)}")
     late = [milestone for milestone in milestones if milestone >= epochs]
     if late:
-        raise ValueError(f"milestones {late} are never reached in {epochs} epochs")
+        raise ValueError(f"milestones {late} are never reached in {epochs} epochs; give earlier ones, or [] for none")
 
 
 def sgd_with_schedule(

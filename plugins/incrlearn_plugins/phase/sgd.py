@@ -34,7 +34,7 @@ class Schedule(Plugin.Config):
     @model_validator(mode="after")
     def _fits(self) -> Schedule:
         if self.warmup >= self.epochs and self.warmup > 0:
-            raise ValueError(f"warmup ({self.warmup}) must be shorter than epochs ({self.epochs})")
+            raise ValueError(f"warmup ({self.warmup}) must be shorter than epochs ({self.epochs}); 0 is none")
         if self.shape == "milestones":
             check_milestones(self.milestones, self.epochs)
         return self

@@ -6,7 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import torch
+
 import incrlearn.testing.worlds
+from incrlearn import Phase, RunState, Task
+from incrlearn.cli.trace import HookTrace
 from incrlearn.recipe.nodes import dump_yaml
 from incrlearn.testing import tiny_recipe
 
@@ -42,3 +47,13 @@ def test_an_unknown_trace_is_refused_before_anything_is_trained(tmp_path: Path) 
         "error: INCRLEARN_TRACE: 1 problem\n  'hoks' cannot be traced; write INCRLEARN_TRACE=hooks\n",
     )
     assert not (tmp_path / "run").exists()
+
+
+def test_place_is_told_where_a_method_does_not_ask_for_the_state(capsys: pytest.CaptureFixture[str]) -> None:
+    state = RunState(1, torch.device("cpu"), Task(2, 3, 2, 4), (1, 8, 8), phase=Phase("train", 3, 16))
+    trace = HookTrace()
+    with trace.around("phase_start", "train", {"state": state}):
+        pass
+    with trace.around("loss_terms", "extra", {"out": None}):
+        pass
+    assert "hooks: task 2, phase 'train', epoch 1; 'extra' loss_terms " in capsys.readouterr().err

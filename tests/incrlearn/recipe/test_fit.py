@@ -83,3 +83,13 @@ def test_words_of_options_are_provided_needed_and_refused(
         load_recipe(path, registry)
     (found,) = caught.value.problems
     assert str(found).startswith(problem)
+
+
+def test_loss_in_a_file_that_may_have_forgotten_what_it_provides_is_named(tmp_path: Path, problems_of: Any) -> None:
+    text = "from incrlearn import Plugin\n\n\nclass Own(Plugin):\n    kind = 'network'\n"
+    (tmp_path / "own.py").write_text(text)
+    good = Path(__file__).with_name("good.yaml").read_text(encoding="utf-8")
+    (tmp_path / "recipe.yaml").write_text(good.replace("{use: grows, start: fresh}", "./own.py:Own"))
+    (problem,) = problems_of(tmp_path / "recipe.yaml")
+    hint = "if plugins.network does too, write provides = frozenset({'parts'}) in its class Own"
+    assert problem.endswith(f"plugins.auxiliary needs 'parts', which no plug-in here provides; 'grows' does; {hint}")
