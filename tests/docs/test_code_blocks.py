@@ -7,7 +7,7 @@ import shutil
 import sys
 import textwrap
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,12 +73,15 @@ def registry() -> Registry:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a reader of the docs stands: among the recipes."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where a reader of the docs stands: among the recipes; what is imported from there is forgotten afterwards."""
     shutil.copytree(ROOT / "recipes", tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    return tmp_path
+    yield tmp_path
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 def write_files(folder: Path, page: Path) -> None:
@@ -97,14 +100,12 @@ def test_every_block_is_of_a_language_that_is_tried(page: Path) -> None:
 
 
 @pytest.mark.parametrize("block", blocks_of("python"), ids=str)
-def test_python_runs(block: Block, folder: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_runs(block: Block, folder: Path, registry: Registry) -> None:
     """Where it reads a run, a short one of digits lies there; ``images`` are digits."""
     write_files(folder, block.page)
     for run in re.findall(r'"(runs/[^"]+)"', block.text):
         run_recipe(load_recipe(ROOT / "recipes" / "der_digits.yaml", registry, SHORT), folder / run, device="cpu")
     (folder / "block.py").write_text(block.text, encoding="utf-8")
-    for module in folder.glob("*.py"):
-        monkeypatch.delitem(sys.modules, module.stem, raising=False)
     runpy.run_path("block.py", init_globals={"images": torch.zeros(2, 1, 8, 8)}, run_name="block")
 
 

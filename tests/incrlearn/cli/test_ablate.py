@@ -66,7 +66,7 @@ def test_only_a_variant_then_all_then_nothing(incrlearn: Any, tiny: Path) -> Non
     assert again.code == 0
     assert "begins" not in again.out
     dry = incrlearn("ablate", "parts.yaml", "--dry-run", "--out", "pool")
-    assert "1 runs to train, about" in dry.out
+    assert "1 run to train, about" in dry.out
     # What is finished is read without what training needs.
     code = (
         "import sys\nfrom incrlearn.cli.main import main\ntry:\n"
