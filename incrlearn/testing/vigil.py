@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -114,7 +116,8 @@ class Vigil:
         with _Waits() as waits, _Reads(waits):
             yield
         for operation in dict.fromkeys(waits.seen):
-            self._note("waits", f"{where}: {operation} has to wait for the device; keep to operations of known sizes")
+            hint = "leave values on it, and keep to operations of known sizes"
+            self._note("waits", f"{where}: {operation} has to wait for the device; {hint}")
 
     def _check_terms(self, answer: object, where: str) -> None:
         if answer is None:
@@ -135,6 +138,10 @@ class _Waits(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.seen: list[str] = []
         self.is_off = False
 
+    def note(self, operation: str) -> None:
+        """Remember an operation, and the line of the plug-in that asks for it."""
+        self.seen.append(f"{operation}{_own_line()}")
+
     def __torch_dispatch__(
         self,
         function: Any,  # noqa: ANN401
@@ -147,11 +154,11 @@ class _Waits(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if self.is_off:
             pass
         elif name in _WAITING:
-            self.seen.append("item()" if name == "_local_scalar_dense" else name)
+            self.note("item()" if name == "_local_scalar_dense" else name)
         elif name == "repeat_interleave" and (kwargs or {}).get("output_size") is None:
-            self.seen.append("repeat_interleave without output_size")
+            self.note("repeat_interleave without output_size")
         elif name in ("index", "index_put", "index_put_", "_index_put_impl_") and any(map(_is_mask, args[1])):
-            self.seen.append("indexing with a mask")
+            self.note("indexing with a mask")
         return function(*args, **(kwargs or {}))
 
 
@@ -179,13 +186,20 @@ class _Reads(TorchFunctionMode):
         if function is Tensor.to and "cpu" in words:
             reading = "to('cpu')"
         if reading is not None:
-            self._waits.seen.append(reading)
+            self._waits.note(reading)
         classes = args[1] if function is one_hot and len(args) > 1 else options.get("num_classes", -1)
         self._waits.is_off = reading is not None or (function is one_hot and classes >= 0)
         try:
             return function(*args, **options)
         finally:
             self._waits.is_off = False
+
+
+def _own_line() -> str:
+    """``" in file.py, line 5,"``: the innermost line under way that is neither torch's nor incrlearn's; or nothing."""
+    libraries = {Path(torch.__file__).parent, Path(__file__).parents[1]}
+    own = [frame for frame in traceback.extract_stack() if not libraries & set(Path(frame.filename).parents)]
+    return f" in {Path(own[-1].filename).name}, line {own[-1].lineno}," if own else ""
 
 
 def _is_mask(index: object) -> bool:
