@@ -59,9 +59,12 @@ def warn_of_newer_code(console: Console, begun: Sequence[tuple[Recipe, Path]]) -
         for file in newer_code(recipe, run_dir):
             runs.setdefault(file, []).append(run_dir.name)
     for file, names in runs.items():
-        count = f"{names[0]} was" if len(names) == 1 else f"{len(names)} of these runs were"
+        one = len(names) == 1
+        trained = (
+            f"{names[0]} was trained; its numbers are" if one else f"{len(names)} runs were trained; their numbers are"
+        )
         say(
             console,
-            f"warning: {file} was changed after {count} trained, which tells of the code of then; "
-            "if it does something else now, train anew: delete the run, or name another place with --out",
+            f"warning: {file} was changed after {trained} those of the code of then. If it does something else now, "
+            f"delete {'that run' if one else 'those runs'}, or name another place with --out",
         )
