@@ -21,6 +21,8 @@ def fill_in_options(records: Sequence[RunRecord], registry: Registry) -> list[Ru
 
 
 def _as_read_now(record: RunRecord, registry: Registry) -> RunRecord:
+    # What tells no format was written when there was one alone.
+    record = replace(record, recipe={"format": 1, **record.recipe})
     rows = (record.recipe["data"], *record.recipe["plugins"].values())
     if any(is_local(row["use"]) for row in rows):
         return record

@@ -43,7 +43,17 @@ def test_another_value_is_another_run_still(record_of: RecordOf) -> None:
 def test_what_cannot_be_read_now_stays_as_it_was_stored(record_of: RecordOf, use: str) -> None:
     record = record_of()
     odd = replace(record, recipe=record.recipe | {"plugins": record.recipe["plugins"] | {"loss": {"use": use}}})
-    assert fill_in_options([odd], REGISTRY) == [odd]
+    (kept,) = fill_in_options([odd], REGISTRY)
+    assert kept.recipe == odd.recipe
+
+
+@pytest.mark.parametrize("use", ["cross_entropy", "/no/such/file.py:Loss"])
+def test_what_tells_no_format_is_of_the_first_one(record_of: RecordOf, use: str) -> None:
+    record = record_of()
+    rows = record.recipe["plugins"] | {"loss": {"use": use}}
+    plain = {key: value for key, value in record.recipe.items() if key != "format"} | {"plugins": rows}
+    (read,) = fill_in_options([replace(record, recipe=plain)], REGISTRY)
+    assert read.recipe["format"] == 1
 
 
 def test_runs_on_disk_are_read_with_all_options(record_of: RecordOf, tmp_path: Path) -> None:
