@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         OutputError,
         PluginError,
         RecipeError,
+        RecipeNotice,
         TrainingError,
     )
     from incrlearn.hooks import MakeBackbone, Row, hookimpl
@@ -56,6 +57,7 @@ __all__ = [
     "PluginError",
     "Recipe",
     "RecipeError",
+    "RecipeNotice",
     "Registry",
     "Result",
     "Row",

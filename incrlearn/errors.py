@@ -62,10 +62,19 @@ class Deprecation(FutureWarning):
     """Something that still works and will not for long: told to whoever uses it, with what to write instead."""
 
 
+class RecipeNotice(UserWarning):
+    """Something in a recipe that is allowed and may not be what was meant: told once, and nothing is refused."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The end of an error message: ``"; did you mean 'x'?"``, or the known words where none is close, or ``""``."""
     choices = sorted(set(known))
-    close = get_close_matches(word, choices, n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean '{close[0]}'?"
+    close = closest(word, choices)
+    if close is not None:
+        return f"; did you mean '{close}'?"
     return f"; known: {', '.join(choices)}" if choices else ""
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that ``word`` may be a misspelling of; None where none is close."""
+    return next(iter(get_close_matches(word, sorted(set(known)), n=1, cutoff=0.6)), None)

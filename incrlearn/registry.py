@@ -13,9 +13,12 @@ from types import MappingProxyType, ModuleType
 
 from incrlearn.errors import PluginError, did_you_mean
 from incrlearn.plugin import Plugin
+from incrlearn.source import code_digest
 
 GROUP = "incrlearn.plugins"
 """The entry-point group in which packages register plug-ins."""
+_OWN = "incrlearn"
+"""The distribution whose plug-ins change with its version alone."""
 
 
 @dataclass(frozen=True, order=True)
@@ -42,6 +45,7 @@ class Registry:
         """
         self._classes = MappingProxyType(dict(classes or {}))
         self._entries = tuple(sorted({entry for entry in entries if entry.name not in self._classes}))
+        self._digests: dict[type[Plugin], str | None] = {}
 
     @classmethod
     def discover(cls) -> Registry:
@@ -84,6 +88,22 @@ class Registry:
             raise PluginError(f"two packages claim the name '{use}': {owners}; uninstall one of them")
         return _checked(_load_entry(claims[0]), use)
 
+    def code_of(self, use: str, plugin: type[Plugin]) -> str | None:
+        """What tells the code of a plug-in of a file, or of another package than incrlearn, from what it was before.
+
+        Args:
+            use: what a recipe says.
+            plugin: the class that `load` gave for it.
+
+        Returns:
+            See `incrlearn.source.code_digest`; None where a version tells it, or where the class was given by hand.
+        """
+        if not is_local(use) and all(entry.distribution == _OWN for entry in self._entries if entry.name == use):
+            return None
+        if plugin not in self._digests:
+            self._digests[plugin] = code_digest(plugin)
+        return self._digests[plugin]
+
     def loadable(self) -> list[tuple[str, type[Plugin]]]:
         """Every registered plug-in that can be loaded, sorted by name; loads them all, so only for lists and hints."""
         found = []
@@ -107,6 +127,11 @@ def absolute_use(use: str, base: Path) -> str:
         return use
     file, _, attribute = use.rpartition(":")
     return f"{_local_file(use, file, base)}:{attribute}"
+
+
+def without_folder(use: str) -> str:
+    """``file.py:Class`` of a class in a file, whatever folder it lies in; names stay."""
+    return Path(use.rpartition(":")[0]).name + f":{use.rpartition(':')[2]}" if is_local(use) else use
 
 
 def _discovered() -> list[PluginEntry]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +97,7 @@ def read_job_recipe(job: Job, registry: Registry) -> Recipe:
     if recipe.fingerprint != job.fingerprint:
         raise PluginError(
             f"the recipe is {recipe.fingerprint} here and {job.fingerprint} where the ablation was begun: "
-            "install the same plug-ins in both places"
+            "its plug-ins must be the same in both places, and their code must not change while it trains"
         )
     return recipe
 
@@ -108,17 +108,13 @@ def _as_begun(recipe: Recipe, run_dir: Path) -> Recipe:
     Raises:
         OutputError: the directory holds another recipe's run.
     """
-    from incrlearn.engine.rundir import RECIPE
-    from incrlearn.recipe import load_written
-    from incrlearn.registry import Registry
+    from incrlearn.engine.rundir import begun_recipe
 
-    begun = load_written(run_dir / RECIPE, Registry.discover())
-    if begun.fingerprint != recipe.fingerprint:
-        raise OutputError(
-            f"{run_dir}: holds an unfinished run of another recipe ({begun.fingerprint}), perhaps of another version; "
-            "move it away"
-        )
-    return replace(begun, name=recipe.name)
+    begun = begun_recipe(run_dir, recipe)
+    if begun is None or begun.fingerprint != recipe.fingerprint:
+        which = f"of another recipe ({begun.fingerprint})" if begun is not None else "that cannot be read"
+        raise OutputError(f"{run_dir}: holds an unfinished run {which}, perhaps of another version; move it away")
+    return begun
 
 
 def _with_notes(error: BaseException) -> str:

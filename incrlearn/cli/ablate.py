@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from incrlearn.cli.consoles import output_console, say
-from incrlearn.cli.finished import warn_of_newer_code
 from incrlearn.cli.options import DataOption, DeviceOption, SetOption, read_pairs
 from incrlearn.cli.run import INTERRUPTED, RUNS
 from incrlearn.cli.words import duration
@@ -51,6 +50,9 @@ def ablate(
     data: DataOption = None,
     device: DeviceOption = "auto",
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where runs and tables go.")] = POOL,
+    any_code: Annotated[
+        bool, typer.Option("--any-code", help="Count finished runs though the code of their plug-ins was another.")
+    ] = False,
     on: Annotated[str, typer.Option(metavar="ENGINE", help="here, ray, ray://host:port or slurm.")] = "here",
     resources: Annotated[
         list[str] | None,
@@ -62,14 +64,13 @@ def ablate(
     from incrlearn.ablation.file import read_grid
     from incrlearn.ablation.grid import select
     from incrlearn.ablation.pool import Pool
-    from incrlearn.ablation.table import NOT_RUN
     from incrlearn.registry import Registry
 
     asked = read_pairs("--resource", resources or [])
     check_engine(on, asked, device)
     registry = Registry.discover()
     grid = read_grid(recipe, overrides or (), read_seeds(seeds), registry)
-    cells, pool = grid.cells(), Pool(out, registry)
+    cells, pool = grid.cells(), Pool(out, registry, any_code)
     records = pool.finished(cells)
     waiting = [cell for cell in select(grid, only or (), cells) if cell.key not in records]
     console = output_console()
@@ -77,7 +78,7 @@ def ablate(
     say(console, f"{grid.title}: {len(grid.variants)} variants, seeds {', '.join(map(str, grid.seeds))}; {there}")
     for line in grid.left_in:
         say(console, line)
-    warn_of_newer_code(console, [(cell.recipe, pool.run_dir(cell)) for cell in cells if pool.state(cell) != NOT_RUN])
+    _tell_of_other_code(console, cells, pool, any_code)
     if dry_run:
         _print_grid(console, grid, cells, records, waiting, jobs or 1, pool)
         return
@@ -113,6 +114,21 @@ def read_seeds(text: str) -> list[int]:
     if twice:
         raise RecipeError("--seeds", [Problem(f"{seed} is given twice; keep one") for seed in twice])
     return seeds
+
+
+def _tell_of_other_code(console: Console, cells: Sequence[Cell], pool: Pool, counted: bool) -> None:
+    """Tell of finished runs that were trained with other code of plug-ins."""
+    from incrlearn.engine.rundir import changed_code
+
+    others = [(cell, run_dir) for cell in cells if (run_dir := pool.of_other_code(cell)) is not None]
+    if not others:
+        return
+    changed = sorted({path for cell, run_dir in others for path in changed_code(run_dir, cell.recipe)})
+    trained = f"{_runs(len(others))} trained with other code of {', '.join(changed)}"
+    if counted:
+        say(console, f"{trained}, counted all the same (--any-code)")
+    else:
+        say(console, f"{trained}, and not counted; where the change makes no difference, --any-code counts them")
 
 
 def _check_plans(grid: Grid, waiting: Sequence[Cell], data: Path | None, device: str) -> None:

@@ -12,7 +12,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
-from incrlearn.errors import Deprecation, IncrlearnError
+from incrlearn.errors import Deprecation, IncrlearnError, RecipeNotice
 
 
 def output_console() -> Console:
@@ -28,8 +28,8 @@ def say(console: Console, text: str) -> None:
 
 
 @contextmanager
-def deprecations_told() -> Iterator[None]:
-    """Tell every `Deprecation` that is warned of within in one line on standard error, each once."""
+def notices_told() -> Iterator[None]:
+    """Tell every `Deprecation` and `RecipeNotice` that is warned of within in one line on standard error, each once."""
     told: set[str] = set()
     with warnings.catch_warnings():
         others = warnings.showwarning
@@ -42,7 +42,7 @@ def deprecations_told() -> Iterator[None]:
             file: TextIO | None = None,
             line: str | None = None,
         ) -> None:
-            if not issubclass(category, Deprecation):
+            if not issubclass(category, Deprecation | RecipeNotice):
                 others(message, category, filename, lineno, file, line)
                 return
             text = f"{filename}, line {lineno}: {message}" if lineno else f"{filename}: {message}"
@@ -50,7 +50,8 @@ def deprecations_told() -> Iterator[None]:
                 told.add(text)
                 _tell("notice: ", "bold yellow", text)
 
-        warnings.simplefilter("always", Deprecation)
+        for told_here in (Deprecation, RecipeNotice):
+            warnings.simplefilter("always", told_here)
         warnings.showwarning = show
         yield
 

@@ -12,7 +12,7 @@ from incrlearn import __version__
 from incrlearn.cli.ablate import ablate
 from incrlearn.cli.catalogue import recipes, schema
 from incrlearn.cli.compare import compare
-from incrlearn.cli.consoles import deprecations_told, tell_error, tell_plugin_failure
+from incrlearn.cli.consoles import notices_told, tell_error, tell_plugin_failure
 from incrlearn.cli.inspect import check, explain
 from incrlearn.cli.new_plugin import new_plugin
 from incrlearn.cli.plugins import plugins_app
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: without the program's name; None takes those of the process.
     """
     try:
-        with deprecations_told():
+        with notices_told():
             make_app()(args=list(arguments) if arguments is not None else None, prog_name="incrlearn")
     except IncrlearnError as error:
         tell_error(error)

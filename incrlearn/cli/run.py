@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from incrlearn.cli.consoles import output_console, say
-from incrlearn.cli.finished import warn_of_newer_code
 from incrlearn.cli.options import (
     DataOption,
     DeviceOption,
@@ -49,11 +48,13 @@ def run(
     from incrlearn.cli.display import make_display
     from incrlearn.cli.summary import print_summary
     from incrlearn.engine.run import run_recipe
+    from incrlearn.engine.rundir import changed_code
 
     console = output_console()
     say(console, f"{chosen.name}, seed {chosen.seed}, recipe {chosen.fingerprint}, in {out}")
-    if resume:
-        warn_of_newer_code(console, [(chosen, out)])
+    if resume and (changed := changed_code(out, chosen)):
+        told = f"the code of {', '.join(changed)} has changed since this run was last trained"
+        say(console, f"warning: {told}; it goes on with that of now, and its recipe tells of both")
     try:
         with make_display(console) as display:
             result = run_recipe(chosen, out, data=data, device=device, resume=resume, watchers=[display], around=around)

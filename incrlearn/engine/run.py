@@ -6,7 +6,7 @@ import copy
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from incrlearn.engine.passes import RunPasses
 from incrlearn.engine.phase import run_phase
 from incrlearn.engine.plan import Plan, make_plan
 from incrlearn.engine.result import summarise
-from incrlearn.engine.rundir import hold_run_dir, open_run_dir, write_result
+from incrlearn.engine.rundir import hold_run_dir, open_run_dir, write_recipe, write_result
 from incrlearn.engine.runtime import Runtime, resolve_device
 from incrlearn.engine.shapes import check_shapes
 from incrlearn.engine.teacher import FrozenTeacher
@@ -92,8 +92,11 @@ def run_recipe(
     """
     resolve_device(device)
     plan = make_plan(recipe, data)
-    open_run_dir(out, recipe, resume)
+    plan = replace(plan, recipe=open_run_dir(out, recipe, resume))
     with hold_run_dir(out):
+        if resume:
+            # Its plug-ins may have other code since, or lie elsewhere.
+            write_recipe(out, plan.recipe)
         return _run_plan(plan, out, device, resume, watchers, around)
 
 

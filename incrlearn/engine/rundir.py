@@ -14,36 +14,72 @@ import yaml
 from filelock import FileLock, Timeout
 
 from incrlearn.errors import IncrlearnError, OutputError
-from incrlearn.recipe import Recipe, recipe_from_dict
-from incrlearn.registry import Registry
+from incrlearn.recipe import Recipe, written_from_dict
+from incrlearn.registry import Registry, without_folder
 
 RECIPE = "recipe.yaml"
 RESULT = "result.json"
 _LOCK = ".lock"
+_UNWRITABLE = "{}: cannot be written ({}); name another with --out"
 _HELD = "{}: another process is training this run; wait for it, or stop it first"
+_UNKNOWN = "unknown"
+"""Stands for the code of a run that was begun when none was recorded."""
 RESULT_FORMAT = 1
 """Of ``result.json``; another number where a reader of this one would misunderstand it."""
 
 
-def open_run_dir(path: Path, recipe: Recipe, resume: bool) -> None:
+def open_run_dir(path: Path, recipe: Recipe, resume: bool) -> Recipe:
     """Make ``path`` the directory of this run, or make sure that it is.
+
+    Returns:
+        The recipe as the run has it: one that goes on with other code of its plug-ins has both.
 
     Raises:
         OutputError: it holds another run or something else; or, to resume, no run, another recipe's or a finished one.
     """
     if resume:
-        _check_same_run(path, recipe)
-        return
+        return _go_on(path, recipe)
     if path.exists() and not _is_empty(path):
         if _is_held(path):
             raise OutputError(_HELD.format(path))
-        holds = "holds another run" if (path / RECIPE).exists() else "is not empty"
-        raise OutputError(f"{path} {holds}; name another with --out, or go on with an interrupted run by --resume")
+        raise OutputError(f"{path} {_holds(path, recipe)} name another with --out")
     try:
         path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(_UNWRITABLE.format(path, error.strerror)) from error
+    write_recipe(path, recipe)
+    return recipe
+
+
+def _holds(path: Path, recipe: Recipe) -> str:
+    """What is in a folder that this run was to begin in, and what else can be done than to name another."""
+    if not (path / RECIPE).exists():
+        return "is not empty, and holds no run;"
+    if not holds_run_of(path, recipe):
+        return "holds another run, of another recipe, seed or options;"
+    if (path / RESULT).exists():
+        return f"holds a finished run of this recipe, its numbers are in {RESULT}; to train it once more"
+    return "holds an unfinished run of this recipe; go on with it by --resume, or"
+
+
+def write_recipe(path: Path, recipe: Recipe) -> None:
+    """Write a recipe, resolved, into a run directory.
+
+    Raises:
+        OutputError: nothing can be written there.
+    """
+    try:
         write_atomically(path / RECIPE, recipe.to_yaml())
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror}); name another with --out") from error
+        raise OutputError(_UNWRITABLE.format(path, error.strerror)) from error
+
+
+def changed_code(path: Path, recipe: Recipe) -> list[str]:
+    """The paths in a recipe, such as ``plugins.loss``, whose code is another than what the run in ``path`` had last."""
+    begun = begun_recipe(path, recipe)
+    if begun is None:
+        return []
+    return [place for place, now in recipe.code.items() if _last(begun.code.get(place)) != _last(now)]
 
 
 @contextmanager
@@ -63,7 +99,7 @@ def hold_run_dir(path: Path) -> Iterator[None]:
     except NotImplementedError:
         pass
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror}); name another with --out") from error
+        raise OutputError(_UNWRITABLE.format(path, error.strerror)) from error
     try:
         yield
     finally:
@@ -107,29 +143,69 @@ def _is_held(path: Path) -> bool:
         return False
 
 
-def _check_same_run(path: Path, recipe: Recipe) -> None:
+def holds_run_of(path: Path, recipe: Recipe) -> bool:
+    """Whether the run in a folder was begun with ``recipe``, its loggers included.
+
+    It may lack newer options, and may have had other code.
+    """
+    begun = begun_recipe(path, recipe)
+    return begun is not None and _comparable(begun) == _comparable(recipe)
+
+
+def _go_on(path: Path, recipe: Recipe) -> Recipe:
     if not (path / RECIPE).is_file():
         raise OutputError(f"{path}: there is no run to resume (no {RECIPE})")
     if (path / RESULT).exists():
         raise OutputError(f"{path}: this run is finished; its numbers are in {RESULT}")
-    if not holds_run_of(path, recipe):
-        stored, mine = _as_read_now(path, recipe), recipe.to_yaml()
-        lines = difflib.unified_diff(
-            stored.splitlines(), mine.splitlines(), "the run's", "this recipe", lineterm="", n=1
+    begun, mine = begun_recipe(path, recipe), _comparable(recipe)
+    stored = _comparable(begun) if begun is not None else _text(path)
+    if begun is not None and stored == mine:
+        changed = changed_code(path, recipe)
+        return recipe.with_code(
+            {
+                place: f"{begun.code.get(place, _UNKNOWN)}+{now}" if place in changed else begun.code[place]
+                for place, now in recipe.code.items()
+            }
         )
-        raise OutputError("\n".join([f"{path}: the run has another recipe; resume it with its own:", *lines]))
+    lines = difflib.unified_diff(stored.splitlines(), mine.splitlines(), "the run's", "this recipe", lineterm="", n=1)
+    raise OutputError("\n".join([f"{path}: the run has another recipe; resume it with its own:", *lines]))
 
 
-def holds_run_of(path: Path, recipe: Recipe) -> bool:
-    """Whether the run in a folder was begun with ``recipe``, its loggers included; it may lack newer options."""
-    return _as_read_now(path, recipe) == recipe.to_yaml()
+def _comparable(recipe: Recipe) -> str:
+    return recipe.with_code({}).to_yaml()
 
 
-def _as_read_now(path: Path, recipe: Recipe) -> str:
-    """A run's recipe with the options that plug-ins have got since, at their defaults; as it is if that fails."""
-    stored = (path / RECIPE).read_text(encoding="utf-8", errors="replace")
-    classes = {choice.use: choice.plugin for choice in recipe.plugins} | {recipe.data.use: recipe.data.plugin}
+def _last(code: str | None) -> str | None:
+    """The code that a run went on with last."""
+    return code.rpartition("+")[2] if code is not None else None
+
+
+def begun_recipe(path: Path, recipe: Recipe) -> Recipe | None:
+    """A run's recipe as it is read with the plug-ins of ``recipe``; None if it cannot be read so.
+
+    Options that plug-ins have got since are at their defaults, and files are where they lie now.
+    """
     try:
-        return recipe_from_dict(yaml.safe_load(stored), Registry.of(classes), recipe.name).to_yaml()
-    except (yaml.YAMLError, IncrlearnError):
-        return stored
+        plain = yaml.safe_load(_text(path))
+        classes = {choice.use: choice.plugin for choice in recipe.choices}
+        return written_from_dict(_moved(plain, recipe), Registry.of(classes), recipe.name)
+    except (OSError, yaml.YAMLError, IncrlearnError):
+        return None
+
+
+def _text(path: Path) -> str:
+    return (path / RECIPE).read_text(encoding="utf-8", errors="replace")
+
+
+def _moved(plain: Any, recipe: Recipe) -> Any:  # noqa: ANN401 (whatever a file holds)
+    """A stored recipe in which a plug-in of a file that lies in another folder now is named by where it lies."""
+    if not isinstance(plain, dict):
+        return plain
+    plugins = plain.get("plugins")
+    rows = {"data": plain.get("data")}
+    rows |= {f"plugins.{key}": row for key, row in plugins.items()} if isinstance(plugins, dict) else {}
+    for choice in recipe.choices:
+        row = rows.get(choice.path)
+        if isinstance(row, dict) and without_folder(str(row.get("use"))) == without_folder(choice.use):
+            row["use"] = choice.use
+    return plain

@@ -1,6 +1,6 @@
 """Recipes: YAML with line numbers, validated into a frozen `Recipe`; every problem is told at once."""
 
-from incrlearn.recipe.load import load_edited, load_recipe, load_written, recipe_from_dict
+from incrlearn.recipe.load import load_edited, load_recipe, load_written, recipe_from_dict, written_from_dict
 from incrlearn.recipe.model import DataChoice, PluginChoice, Recipe
 from incrlearn.recipe.nodes import Node, Place, Problems, dump_yaml, read_yaml
 from incrlearn.recipe.options import BackboneOptions, Expected, ScenarioOptions
@@ -32,4 +32,5 @@ __all__ = [
     "recipe_schema",
     "shipped_ablations",
     "shipped_recipes",
+    "written_from_dict",
 ]

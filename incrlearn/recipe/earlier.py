@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +9,8 @@ from pydantic import BaseModel
 
 from incrlearn.errors import Deprecation
 from incrlearn.plugin import Plugin
-from incrlearn.recipe.nodes import Node, Place, Problems
+from incrlearn.recipe.nodes import Node, Problems
+from incrlearn.recipe.notices import tell_at
 from incrlearn.recipe.options import FORMAT
 
 
@@ -56,21 +56,11 @@ def use_names_of_today(options: Node, model: type[Plugin.Config], path: str, pro
         order = list(options.value)
         if rival is None or order.index(earlier) > order.index(name):
             given[name] = node
-        _tell(node.place, f"{path}.{earlier} is called '{name}' today; write that: the earlier name will go")
+        message = f"{path}.{earlier} is called '{name}' today; write that: the earlier name will go"
+        tell_at(node.place, message, Deprecation)
     return Node(given, options.place)
 
 
 def _layer(node: Node) -> tuple[Path | None, bool]:
     """Which file a value was written in, or that it was on the command line."""
     return node.place.file, node.place.override is not None
-
-
-def _tell(place: Place, message: str) -> None:
-    """Warn at the line of the recipe, or of the override, that an earlier name was written in.
-
-    Plain values were written by nobody who could change them.
-    """
-    if place.file is None and place.override is None:
-        return
-    where = str(place.file) if place.override is None else f"--set {place.override}"
-    warnings.warn_explicit(message, Deprecation, where, place.line or 0)

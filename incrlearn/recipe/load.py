@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from incrlearn.errors import Deprecation, PluginError, did_you_mean
+from incrlearn.errors import Deprecation, PluginError, RecipeNotice
 from incrlearn.plugin import Plugin
 from incrlearn.recipe.earlier import newer_format, use_names_of_today
 from incrlearn.recipe.fit import Row, check_fit
+from incrlearn.recipe.misplaced import hint_at_root, no_plugin, rows_alone
 from incrlearn.recipe.model import DataChoice, PluginChoice, Recipe
 from incrlearn.recipe.nodes import Node, Place, Problems, from_plain, places_of
+from incrlearn.recipe.notices import tell_at
 from incrlearn.recipe.options import BackboneOptions, Expected, RunOptions, ScenarioOptions
 from incrlearn.recipe.overrides import ROOT_KEYS, Edit, apply_edits, read_overrides
 from incrlearn.recipe.shipped import recipe_name
 from incrlearn.recipe.tree import read_tree, write_out_shorthand
 from incrlearn.recipe.validate import ModelT, validate
-from incrlearn.recipe.wording import show
+from incrlearn.recipe.wording import show, space_hint
 from incrlearn.registry import Registry, absolute_use
 
 
@@ -64,7 +66,7 @@ def load_edited(path: Path, registry: Registry, edits: Sequence[Edit], problems:
 
 
 def load_written(path: Path, registry: Registry) -> Recipe:
-    """Read a recipe that a run wrote; earlier names of options in it are nothing to be told of.
+    """Read a recipe that a run wrote: with the code of then; earlier names of options are nothing to be told of.
 
     Args:
         path: the file.
@@ -73,9 +75,19 @@ def load_written(path: Path, registry: Registry) -> Recipe:
     Raises:
         RecipeError: with everything that is wrong, each problem with its line.
     """
+    problems = Problems(str(path), path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Deprecation)
-        return load_recipe(path, registry)
+        root = read_tree(path, problems)
+        if root is None:
+            raise problems.error()
+        reading = _Reading(registry, path.parent, problems, of_a_run=True)
+        return _build(root, recipe_name(path), path, reading)
+
+
+def written_from_dict(data: dict[str, Any], registry: Registry, name: str) -> Recipe:
+    """`recipe_from_dict` of what a run wrote: with the code of then."""
+    return _from_dict(data, name, registry, of_a_run=True)
 
 
 def recipe_from_dict(data: dict[str, Any], registry: Registry, name: str) -> Recipe:
@@ -89,9 +101,13 @@ def recipe_from_dict(data: dict[str, Any], registry: Registry, name: str) -> Rec
     Raises:
         RecipeError: with everything that is wrong.
     """
+    return _from_dict(data, name, registry, of_a_run=False)
+
+
+def _from_dict(data: dict[str, Any], name: str, registry: Registry, *, of_a_run: bool) -> Recipe:
     problems = Problems(name)
     root = write_out_shorthand(from_plain(data, Place(), problems))
-    return _build(root, name, None, _Reading(registry, Path.cwd(), problems))
+    return _build(root, name, None, _Reading(registry, Path.cwd(), problems, of_a_run))
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +118,24 @@ class _Reading:
     base: Path
     """Where relative files are meant from, unless the tree says otherwise."""
     problems: Problems
+    of_a_run: bool = False
+    """The recipe tells what was trained, so that its code is what it says and not what is here."""
+    code: Node | None = None
+    """What it says of code, by path."""
+
+    def base_of(self, use: Node) -> Path:
+        """The folder that a relative file is meant from."""
+        return use.place.file.parent if use.place.file is not None else self.base
+
+    def plugin_of(self, row: Node) -> type[Plugin] | None:
+        """The plug-in that a row names; None where it names none that can be loaded."""
+        use = row.get("use")
+        try:
+            if use is not None and isinstance(use.value, str):
+                return self.registry.load(use.value, self.base_of(use))
+        except PluginError:
+            pass
+        return None
 
 
 def _build(root: Node, name: str, path: Path | None, reading: _Reading) -> Recipe:
@@ -114,12 +148,16 @@ def _build(root: Node, name: str, path: Path | None, reading: _Reading) -> Recip
         raise later.error()
     for key, node in rows.items():
         if key not in ROOT_KEYS:
-            problems.add(node.place, f"{key}: no such part of a recipe{did_you_mean(key, ROOT_KEYS)}")
+            hint = hint_at_root(key, node, ROOT_KEYS, _rows(rows.get("plugins")), reading.plugin_of)
+            problems.add(node.place, f"{key}: no such part of a recipe{hint}")
     run_rows = {key: node for key, node in rows.items() if key in RunOptions.model_fields}
     run = validate(RunOptions, Node(run_rows, root.place), "", problems)
-    data = _read_data(rows.get("data"), root.place, reading)
     backbone = _read_section(BackboneOptions, "backbone", "{name: resnet18, stem: cifar}", rows, root.place, problems)
     expected = validate(Expected, rows["expected"], "expected", problems) if "expected" in rows else None
+    if (code := rows.get("code")) is not None and not _is_code(code):
+        problems.add(code.place, "code: must map paths such as plugins.loss to digests, as runs write it; leave it out")
+    reading = replace(reading, code=code)
+    data = _read_data(rows.get("data"), root.place, reading)
     plugins = _read_plugins(rows.get("plugins"), root.place, reading)
     if problems or run is None or data is None or backbone is None:
         raise problems.error()
@@ -137,8 +175,8 @@ def _build(root: Node, name: str, path: Path | None, reading: _Reading) -> Recip
     )
 
 
-def _rows(node: Node) -> dict[str, Node]:
-    return node.value if isinstance(node.value, dict) else {}
+def _rows(node: Node | None) -> dict[str, Node]:
+    return node.value if node is not None and isinstance(node.value, dict) else {}
 
 
 def _read_section(
@@ -176,7 +214,7 @@ def _read_data(node: Node | None, place: Place, reading: _Reading) -> DataChoice
     config = _read_config(plugin, Node(options, node.place), "data", reading.problems, scenario_keys)
     if scenario is None or config is None:
         return None
-    return DataChoice(use, plugin, config, scenario)
+    return DataChoice(use, plugin, config, scenario, _code_of("data", use, plugin, reading))
 
 
 def _read_plugins(node: Node | None, place: Place, reading: _Reading) -> tuple[PluginChoice, ...]:
@@ -184,16 +222,17 @@ def _read_plugins(node: Node | None, place: Place, reading: _Reading) -> tuple[P
         reading.problems.add(place, "plugins: missing; a recipe needs at least a network, a head, a loss and a phase")
         return ()
     if not isinstance(node.value, dict):
-        reading.problems.add(node.place, f"plugins: must be a mapping of rows, not {show(node.plain())}")
+        told = f"must be a mapping of rows, not {show(node.plain())}{space_hint(node.value)}"
+        reading.problems.add(node.place, f"plugins: {told}")
         return ()
     choices: list[PluginChoice] = []
     known: dict[str, Row] = {}
     rows = {key: row for key, row in node.value.items() if row.value is not None}
-    for key, row in rows.items():
+    for key, row in rows_alone(rows, reading.plugin_of, reading.problems).items():
         if not key.isidentifier():
             reading.problems.add(row.place, f"plugins: '{key}' must be a word of letters, digits and underscores")
             continue
-        found = _find_plugin(row, f"plugins.{key}", reading)
+        found = _find_plugin(row, f"plugins.{key}", reading, [other for other in rows if other != key])
         if found is None:
             continue
         use, plugin = found
@@ -203,34 +242,46 @@ def _read_plugins(node: Node | None, place: Place, reading: _Reading) -> tuple[P
         config = _read_config(plugin, row, f"plugins.{key}", reading.problems)
         known[key] = Row(plugin, config, row.place)
         if config is not None:
-            choices.append(PluginChoice(key, use, plugin, config))
+            code = _code_of(f"plugins.{key}", use, plugin, reading) if plugin.affects_result else None
+            choices.append(PluginChoice(key, use, plugin, config, code))
     # A misspelt row may be the very one that is missing: ask for it only when all are known.
     if len(known) == len(rows):
         check_fit(known, node.place, reading.registry, reading.problems)
     return tuple(choices)
 
 
-def _find_plugin(row: Node, path: str, reading: _Reading) -> tuple[str, type[Plugin]] | None:
-    if not isinstance(row.value, dict):
-        reading.problems.add(
-            row.place, f"{path}: must be a plug-in's name or {{use: name, ...}}, not {show(row.plain())}"
-        )
-        return None
-    use = row.value.get("use")
+def _find_plugin(
+    row: Node, path: str, reading: _Reading, others: Sequence[str] = ()
+) -> tuple[str, type[Plugin]] | None:
+    use = row.get("use")
     if use is None:
-        reading.problems.add(
-            row.place, f"{path}: 'use' is missing; write {path.rpartition('.')[2]}: {{use: name, ...}}"
-        )
+        reading.problems.add(row.place, f"{path}: {no_plugin(path.rpartition('.')[2], row, others)}")
         return None
     if not isinstance(use.value, str):
         reading.problems.add(use.place, f"{path}.use: must be the name of a plug-in, not {show(use.plain())}")
         return None
-    base = use.place.file.parent if use.place.file is not None else reading.base
+    base = reading.base_of(use)
     try:
         return absolute_use(use.value, base), reading.registry.load(use.value, base)
     except PluginError as error:
-        reading.problems.add(use.place, f"{path}.use: {error}")
+        reading.problems.add(use.place, f"{path}.use: {error}{space_hint(use.value)}")
         return None
+
+
+def _is_code(node: Node) -> bool:
+    return isinstance(node.value, dict) and all(isinstance(digest.value, str) for digest in node.value.values())
+
+
+def _code_of(path: str, use: str, plugin: type[Plugin], reading: _Reading) -> str | None:
+    """The digest of a plug-in's code: of a run's recipe that of then, else that of now."""
+    then = reading.code.get(path) if reading.code is not None else None
+    if reading.of_a_run:
+        return str(then.value) if then is not None else None
+    now = reading.registry.code_of(use, plugin)
+    if then is not None and then.value != now:
+        message = f"the code of {path} ({use}) has changed since this recipe was written; what runs is that of now"
+        tell_at(then.place, message, RecipeNotice)
+    return now
 
 
 def _read_config(

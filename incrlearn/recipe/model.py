@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from incrlearn.plugin import Plugin
 from incrlearn.recipe.nodes import Place, Problems, dump_yaml
 from incrlearn.recipe.options import FORMAT, BackboneOptions, Expected, ScenarioOptions
 from incrlearn.recipe.validate import plain_options
+from incrlearn.registry import without_folder
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,14 @@ class PluginChoice:
     """The plug-in's name, or an absolute ``/path/file.py:Class``."""
     plugin: type[Plugin]
     config: Plugin.Config
+    code: str | None = None
+    """Digest of its code, see `incrlearn.registry.Registry.code_of`; several joined by ``+`` where a run went on with
+    another. None where it is incrlearn's own, only logs, or nothing is known."""
+
+    @property
+    def path(self) -> str:
+        """Where it stands in a recipe: ``plugins.memory``."""
+        return f"plugins.{self.key}"
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,13 @@ class DataChoice:
     plugin: type[Plugin]
     config: Plugin.Config
     scenario: ScenarioOptions
+    code: str | None = None
+    """As in `PluginChoice`."""
+
+    @property
+    def path(self) -> str:
+        """Where it stands in a recipe."""
+        return "data"
 
 
 @dataclass(frozen=True)
@@ -87,7 +103,27 @@ class Recipe:
         }
         if self.expected is not None:
             plain["expected"] = plain_options(self.expected)
+        if self.code:
+            plain["code"] = dict(self.code)
         return plain
+
+    @property
+    def choices(self) -> tuple[DataChoice | PluginChoice, ...]:
+        """The data set and the plug-ins."""
+        return (self.data, *self.plugins)
+
+    @property
+    def code(self) -> Mapping[str, str]:
+        """Digests of the code of plug-ins that are not incrlearn's own, by path: ``{plugins.memory: 3f0c...}``."""
+        return {choice.path: choice.code for choice in self.choices if choice.code is not None}
+
+    def with_code(self, code: Mapping[str, str]) -> Recipe:
+        """The recipe with other digests: a path that is missing in ``code`` has none."""
+        return replace(
+            self,
+            data=replace(self.data, code=code.get(self.data.path)),
+            plugins=tuple(replace(choice, code=code.get(choice.path)) for choice in self.plugins),
+        )
 
     def to_yaml(self) -> str:
         """`resolved` as text that `load_recipe` reads back to the same values."""
@@ -98,12 +134,18 @@ class Recipe:
         """12 hexadecimal digits that are equal for recipes that give the same result.
 
         The order of the plug-ins counts, that of options does not; nor do the name, the format, what is expected, and
-        plug-ins that only log.
+        plug-ins that only log. Of a plug-in of a file its class and code count, and not where the file lies.
         """
         plain = self.resolved()
         rows = plain.pop("plugins")
         plain.pop("expected", None)
         plain.pop("format")
-        plain["plugins"] = [[c.key, rows[c.key]] for c in self.plugins if c.plugin.affects_result]
+        plain["data"] = _wherever(self.data, plain["data"])
+        plain["plugins"] = [[c.key, _wherever(c, rows[c.key])] for c in self.plugins if c.plugin.affects_result]
         canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def _wherever(choice: PluginChoice | DataChoice, row: dict[str, Any]) -> dict[str, Any]:
+    """A row without the folder of its file, where the code is known."""
+    return row if choice.code is None else {**row, "use": without_folder(choice.use)}

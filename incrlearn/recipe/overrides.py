@@ -16,7 +16,7 @@ from incrlearn.recipe.tree import write_out_shorthand
 from incrlearn.recipe.validate import is_free_mapping, nested_model
 from incrlearn.registry import Registry
 
-ROOT_KEYS = ("format", "seed", "data", "backbone", "plugins", "precision", "eval_batch", "expected")
+ROOT_KEYS = ("format", "seed", "data", "backbone", "plugins", "precision", "eval_batch", "expected", "code")
 
 
 @dataclass(frozen=True)

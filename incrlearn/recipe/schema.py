@@ -49,6 +49,11 @@ def recipe_schema(registry: Registry) -> JsonSchema:
                 "additionalProperties": {"anyOf": [*_choices(names, rows), {"type": "null"}]},
             },
             "expected": _properties(Expected, "expected", definitions),
+            "code": {
+                "type": "object",
+                "description": "Written by runs: digests of the code of plug-ins that are not incrlearn's own.",
+                "additionalProperties": {"type": "string"},
+            },
         },
         "anyOf": [{"required": ["extends"]}, {"required": ["data", "backbone", "plugins"]}],
         "additionalProperties": False,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from incrlearn.errors import RecipeError, did_you_mean
+from incrlearn.errors import RecipeError, RecipeNotice, did_you_mean
 from incrlearn.recipe.earlier import newer_format
+from incrlearn.recipe.misplaced import meant_row
 from incrlearn.recipe.nodes import Node, Place, Problems, read_yaml
+from incrlearn.recipe.notices import tell_at
 from incrlearn.recipe.shipped import existing_file, find_recipe
-from incrlearn.recipe.wording import show
+from incrlearn.recipe.wording import show, space_hint
 
-_NOT_INHERITED = "expected"
+_NOT_INHERITED = frozenset({"expected", "code"})
 
 
 def read_tree(path: Path, problems: Problems) -> Node | None:
@@ -52,7 +54,8 @@ def _read(path: Path, problems: Problems, asked: Place, chain: tuple[Path, ...])
         return None
     if not isinstance(root.value, dict):
         found = show(root.plain()) if root.value is not None else "nothing"
-        problems.add(root.place, f"a recipe is a mapping with data, backbone and plugins, not {found}")
+        hint = space_hint(root.value)
+        problems.add(root.place, f"a recipe is a mapping with data, backbone and plugins, not {found}{hint}")
         return None
     if (newer := newer_format(root.get("format"))) is not None:
         problems.add(root.value["format"].place, newer)
@@ -95,8 +98,8 @@ def _find_base(node: Node, path: Path, problems: Problems) -> Path | None:
 
 def _merge_root(base: Node, own: Node, base_path: Path, problems: Problems) -> Node:
     if isinstance(base.value, dict):
-        # What the source reports for the base is not what it reports for the variant.
-        base = Node({key: node for key, node in base.value.items() if key != _NOT_INHERITED}, base.place)
+        # What the source reports for the base, and the code that a run of it had, are not the variant's.
+        base = Node({key: node for key, node in base.value.items() if key not in _NOT_INHERITED}, base.place)
     base_plugins, own_plugins = base.get("plugins"), own.get("plugins")
     if base_plugins is not None and own_plugins is not None and isinstance(own_plugins.value, dict):
         for key, node in own_plugins.value.items():
@@ -104,6 +107,12 @@ def _merge_root(base: Node, own: Node, base_path: Path, problems: Problems) -> N
                 known = list(base_plugins.value) if isinstance(base_plugins.value, dict) else []
                 hint = did_you_mean(key, known)
                 problems.add(node.place, f"plugins.{key}: there is none to take out of {base_path.name}{hint}")
+            elif (meant := meant_row(key, base_plugins, own_plugins)) is not None:
+                message = (
+                    f"plugins.{key} is a row of its own beside '{meant}' of {base_path.name}, which uses the same "
+                    f"plug-in: both count; to change that one write {meant}"
+                )
+                tell_at(node.place, message, RecipeNotice)
     return _merge(base, own)
 
 

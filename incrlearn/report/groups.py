@@ -12,7 +12,7 @@ from typing import Any
 from incrlearn.engine.record import RunRecord, find_runs, is_finished, read_record
 from incrlearn.errors import OutputError
 from incrlearn.registry import Registry
-from incrlearn.report.earlier import fill_in_options
+from incrlearn.report.comparable import as_comparable
 from incrlearn.statistics import Spread, spread
 
 _LONGEST_LABEL = 40
@@ -55,7 +55,7 @@ class Group:
 def read_runs(paths: Sequence[Path]) -> tuple[list[RunRecord], list[Path]]:
     """The finished runs among ``paths`` and below them, and the directories of those that are not finished.
 
-    Recipes of earlier versions have the options that plug-ins have got since, see `fill_in_options`.
+    Recipes are as they can be compared, see `as_comparable`.
 
     Raises:
         OutputError: a path is not there or holds no run, or runs cannot be read; all of these told at once.
@@ -71,7 +71,7 @@ def read_runs(paths: Sequence[Path]) -> tuple[list[RunRecord], list[Path]]:
             problems.append(str(error))
     if problems:
         raise OutputError("\n".join(problems))
-    return fill_in_options(records, Registry.discover()), unfinished
+    return as_comparable(records, Registry.discover()), unfinished
 
 
 def group_runs(records: Sequence[RunRecord]) -> list[Group]:

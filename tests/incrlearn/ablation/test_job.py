@@ -51,7 +51,7 @@ def test_a_run_is_trained_once(job: Job) -> None:
 
 
 def test_other_plugins_than_where_it_was_begun_are_refused(job: Job) -> None:
-    assert "install the same plug-ins" in str(train(replace(job, fingerprint="0" * 12)).error)
+    assert "its plug-ins must be the same in both places" in str(train(replace(job, fingerprint="0" * 12)).error)
 
 
 def test_a_folder_with_another_recipe_is_refused(job: Job) -> None:

@@ -61,6 +61,7 @@ def test_an_interrupted_run_from_before_an_option_goes_on_where_it_is(earlier: P
     assert [event.kind for event in run_cells([cell], pool, None, Here("cpu"))] == ["started", "done"]
     assert json.loads((earlier / "result.json").read_text())["accuracy_matrix"] == result["accuracy_matrix"]
     assert [path.name for path in earlier.parent.iterdir()] == [EARLIER]
+    assert Pool(earlier.parent, Registry.discover()).finished([cell])[cell.key].run_dir == earlier
 
 
 def test_a_run_of_its_own_name_comes_before_an_earlier_one(earlier: Path, cell: Cell) -> None:

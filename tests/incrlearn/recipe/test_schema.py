@@ -42,6 +42,7 @@ def row_of(choices: list[dict[str, Any]], name: str) -> dict[str, Any]:
 def test_schema_knows_the_parts_of_a_recipe(schema: dict[str, Any]) -> None:
     assert set(schema["properties"]) == {
         "extends", "format", "seed", "data", "backbone", "plugins", "precision", "eval_batch", "expected",
+            "code",
     }  # fmt: skip
     assert schema["additionalProperties"] is False
 
