@@ -3,16 +3,20 @@
 ::
 
     for task in tasks:
+        state.task, state.new, state.memory = task, its data, exemplars of the classes known before
         held_out     = hold_out(state, new, quota)               first; none: all data trains
+        state.new, state.held_out = what is left of it, held_out and the exemplars held out before
+        state.teacher = a copy of the network                    from task 2 on, where a plug-in needs it
         network      = expand(state, old, make_backbone)         first
         network.head = grow_head(state, old, width)              first
         prepare(state, passes)                                   each
         for phase in phases(state):                              list, recipe order
+            state.phase, state.epoch = phase, 0
             samples   = select_data(state, phase, new, memory)   first; default: new + memory
             groups    = param_groups(state, phase)               first; default: what requires a gradient
             optimizer = make_optimizer(state, phase, groups)     first
             phase_start(state)                                   each
-            for epoch in range(phase.epochs):
+            for state.epoch in range(phase.epochs):
                 epoch_start(state)                               each
                 for batch in samples:
                     batch_start(state, position)                 each, hot
@@ -26,15 +30,21 @@
                 prune(state, passes)                             list; not where the phase trains the head alone
                 record(state, row)                               each; row["kind"] == "epoch"
             phase_end(state)                                     each
+            state.phase = None
         quota = memory_quota(task, arrived, seed)                first; none: no exemplars
         for each new class:
             rank_exemplars(state, label, features, quota)        first; the class's own quota
+        state.memory, state.held_out = all exemplars kept, those of them that are held out
         task_end(state, passes)                                  each
+        state.teacher = None, and what is attached to the network is dropped
         for each test batch:
             scores(state, out)                                   first; default: logits
         metrics(state, scores, labels)                           list
         record(state, row)                                       each; row["kind"] == "task"
     record(state, row)                                           each; row["kind"] == "result"
+
+``state.network`` is the network from its ``expand`` to that of the next task. What each attribute of the state holds,
+and when it is None, stands with it: see ``RunState``.
 
 Outside of the loop, ``explain(backbone, image_shape)`` is called before a run, and ``rebuild(layout, make_backbone)``
 where a network is made again from a checkpoint.

@@ -182,33 +182,52 @@ class Teacher(Protocol):
 
 @dataclass
 class RunState:
-    """Where a run stands. The engine assigns; plug-ins read, and change weights only in the hooks made for it."""
+    """Where a run stands. The engine assigns; plug-ins read, and change weights only in the hooks made for it.
+
+    It is the same object in all tasks. Where a checkpoint is read, ``grow_head`` gets one in which ``task`` and what
+    no task changes are set, and nothing else.
+    """
 
     seed: int
+    """The recipe's."""
     device: torch.device
+    """Where network and batches are."""
     task: Task
+    """The task under way; when the result is recorded, the last one."""
     image_shape: tuple[int, int, int]
     """(C, H, W) of the images the network gets."""
     run_dir: Path | None = None
+    """Where the run is written; None where a network is loaded without its run."""
     phase: Phase | None = None
+    """The phase under way, from ``select_data`` to ``phase_end``; None outside of phases, in ``phases`` itself too."""
     epoch: int = 0
-    """Epoch of the phase, from 0."""
+    """Epoch of the phase, from 0; in ``phase_end`` its last one. It says nothing where ``phase`` is None."""
     new: Samples = field(default_factory=Samples.empty)
-    """Training samples of this task's data."""
+    """Training samples of this task's data: in ``hold_out`` all of them, afterwards those that are not held out."""
     memory: Samples = field(default_factory=Samples.empty)
-    """Exemplars of the classes known before this task, without those held out. Best first within a class. In
-    ``task_end`` all that are kept, those of its own classes and those held out too: nothing is trained there."""
+    """Exemplars of the classes known before this task, without those held out: none in the first task. Best first
+    within a class. From ``task_end`` on all that are kept, those of its own classes and those held out too: nothing is
+    trained there."""
     held_out: Samples = field(default_factory=Samples.empty)
-    """What no phase trains on unless its plug-in selects it: of this task's data, and of the exemplars. In ``task_end``
-    the exemplars among ``memory`` that are held out."""
+    """What no phase trains on unless its plug-in selects it: in ``hold_out`` the exemplars of old classes that are held
+    out, afterwards what is held out of this task's data too. From ``task_end`` on the exemplars among ``memory`` that
+    are held out."""
     teacher: Teacher | None = None
-    """The network of the task before; None in the first task, and where no plug-in needs ``teacher``."""
+    """The network of the task before, from ``expand`` to ``task_end``; None in the first task, in ``hold_out`` and
+    behind ``task_end``, and in all tasks where no plug-in needs ``teacher``."""
     current: Network | None = None
-    """The network; None only before the first ``expand``."""
+    """The network, or None before the first ``expand``; ask for ``network`` where there is one."""
 
     @property
     def network(self) -> Network:
-        """The network of this task."""
+        """The network, from ``prepare`` on with this task's head.
+
+        In ``hold_out`` and ``expand`` it is still the old one, and in the first task there is none. What is attached to
+        it is dropped behind ``task_end``.
+
+        Raises:
+            RuntimeError: there is none yet, as in ``hold_out`` and ``expand`` of the first task.
+        """
         if self.current is None:
             raise RuntimeError("there is no network yet: 'expand' has not been answered in this run")
         return self.current

@@ -6,17 +6,22 @@ Everything here is a pure function from the code to text, but for :func:`main`.
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import combinations
 from pathlib import Path
+from textwrap import dedent
+from typing import get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from incrlearn import Plugin, Registry, hooks
+from incrlearn import Plugin, Registry, RunState, hooks
 from incrlearn.engine.defaults import CoreDefaults
 from incrlearn.hooks import CHANGE_WEIGHTS, HOT, MAKE_WEIGHTS, Hooks
 from incrlearn.recipe import BackboneOptions, Expected, ScenarioOptions, recipe_schema
+from incrlearn.recipe.fit import _FROM_THE_ENGINE
 from incrlearn.recipe.option_table import OptionRow, option_rows, type_words
 from incrlearn.recipe.options import RunOptions
 
@@ -39,12 +44,34 @@ def hooks_page() -> str:
     parts = ["# Every hook", _written_from("incrlearn/hooks.py")]
     parts.append(_fence_literal_blocks(markdown(inspect.getdoc(hooks) or "")))
     parts.append("What else all of them keep to stands under [hooks](../hooks.md).")
+    parts += ["## What `state` holds, and when", state_table()]
     for heading, names in hooks_by_section():
         parts.append(f"## {heading[0].upper()}{heading[1:]}")
         for name in names:
             parts += [f"### {name}", f"```python\n{signature(name)}\n```", facts(name)]
             parts.append(markdown(inspect.getdoc(getattr(Hooks, name)) or ""))
     return _joined(parts)
+
+
+def state_table() -> str:
+    """Every attribute of `RunState` with its type and docstring."""
+    lines = ["| attribute | type | what it holds |", "|---|---|---|"]
+    for name, annotation, docstring in state_attributes():
+        about = markdown(" ".join(docstring.partition("Raises:")[0].split()))
+        lines.append(_table_row(f"`{name}`", annotation, about))
+    return "\n".join(lines)
+
+
+def state_attributes() -> Iterator[tuple[str, str, str]]:
+    """Name, type and docstring of each attribute of `RunState`, in the order of the source; its methods are none."""
+    (definition,) = ast.parse(dedent(inspect.getsource(RunState))).body
+    body = definition.body if isinstance(definition, ast.ClassDef) else []
+    for node, below in zip(body, [*body[1:], None], strict=True):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            told = below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else ""
+            yield node.target.id, ast.unparse(node.annotation), str(told)
+        elif isinstance(node, ast.FunctionDef) and node.decorator_list and node.returns is not None:
+            yield node.name, ast.unparse(node.returns), ast.get_docstring(node) or ""
 
 
 def hooks_by_section() -> Iterator[tuple[str, list[str]]]:
@@ -133,7 +160,67 @@ def plugins_page(registry: Registry) -> str:
         for name, plugin in plugins.items():
             if plugin.kind == one:
                 parts += [f"### {name}", *_plugin(plugin)]
+    parts += ["## Words", "What they mean stands under [hooks](../hooks.md#words-of-needs-and-provides)."]
+    parts[-1] += " Where it says *some options*, others do not."
+    parts.append(words_table(plugins))
     return _joined(parts)
+
+
+def words_table(plugins: Mapping[str, type[Plugin]]) -> str:
+    """Every word of ``needs`` and ``provides`` with the plug-ins that provide it, need it and do not go with it."""
+    needs = {name: dict.fromkeys(plugin.needs, "") for name, plugin in plugins.items()}
+    provides = {name: provided_words(plugin) for name, plugin in plugins.items()}
+    refuses = {
+        name: _words_of_options(plugin, lambda one: frozenset(one.refuses())) for name, plugin in plugins.items()
+    }
+    told = [needs, provides, refuses]
+    words = sorted({word for by_plugin in told for by_word in by_plugin.values() for word in by_word})
+    lines = ["| word | provided by | needed by | does not go with |", "|---|---|---|---|"]
+    for word in words:
+        engine = ["the engine"] if word in _FROM_THE_ENGINE else []
+        lines.append(
+            _table_row(
+                f"`{word}`",
+                ", ".join([*engine, *_plugins_with(word, provides)]),
+                ", ".join(_plugins_with(word, needs)),
+                ", ".join(_plugins_with(word, refuses)),
+            )
+        )
+    return "\n".join(lines)
+
+
+def provided_words(plugin: type[Plugin]) -> dict[str, str]:
+    """The words that a plug-in provides, each with "" or, where it hangs on its options, a word on that."""
+    return _words_of_options(plugin, lambda one: one.also_provides()) | dict.fromkeys(plugin.provides, "")
+
+
+def _words_of_options(plugin: type[Plugin], words: Callable[[Plugin.Config], frozenset[str]]) -> dict[str, str]:
+    found = [words(options) for options in _choices(plugin.Config)]
+    always = frozenset.intersection(*found) if found else frozenset()
+    return {word: "" if word in always else " (some options)" for word in frozenset().union(*found)}
+
+
+def _choices(model: type[Plugin.Config]) -> Iterator[Plugin.Config]:
+    """The defaults, and what comes of changing one option or two: to another word, the other way, or to 0."""
+    changes = [
+        (name, value)
+        for name, field in model.model_fields.items()
+        for value in (*get_args(field.annotation), not field.default if isinstance(field.default, bool) else 0)
+    ]
+    for count in range(3):
+        for chosen in combinations(changes, count):
+            try:
+                yield model.model_validate(dict(chosen))
+            except ValidationError:
+                continue
+
+
+def _plugins_with(word: str, by_plugin: Mapping[str, Mapping[str, str]]) -> list[str]:
+    return [f"[{name}](#{name}){words[word]}" for name, words in by_plugin.items() if word in words]
+
+
+def _table_row(*cells: str) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def _place_of_kind(kind: str) -> tuple[int, str]:
@@ -156,7 +243,7 @@ def options_table(rows: Iterable[OptionRow]) -> str:
         default = row.default if row.default in ("", "required") else f"`{row.default}`"
         span = f"`{row.range}`" if row.range else ""
         cells = (f"`{row.name}`", row.type, default, span, markdown(row.about))
-        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+        lines.append(_table_row(*cells))
     return "\n".join(lines)
 
 

@@ -187,7 +187,7 @@ def give_to_pip(words: list[str], registry: Registry) -> None:
     """Extras are those of this project, or ``dev`` of a package that ``new-plugin`` has written."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = re.findall(r"\[([\w,]+)\]", " ".join(words))
-    assert words[0] == "install"
+    assert words[0] in ("install", "wheel")
     assert {one for extra in extras for one in extra.split(",")} <= {*project["optional-dependencies"], "dev"}
 
 

@@ -1,6 +1,7 @@
 """The reference pages: what tools/reference.py writes now, with every hook, key, option and public name in them."""
 
 import ast
+import dataclasses
 import importlib
 import inspect
 import re
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from incrlearn import Registry, hooks
+from incrlearn import Registry, RunState, hooks
 from incrlearn.calls import hook_names
 from incrlearn.engine.defaults import CoreDefaults
 from incrlearn.hooks import CHANGE_WEIGHTS, HOT, MAKE_WEIGHTS, Hooks
@@ -164,3 +165,33 @@ def test_every_hook_has_a_test_of_its_own() -> None:
                 names.add(node.name)
     without = [hook for hook in hook_names() if not any(name.startswith(f"test_{hook}_") for name in names)]
     assert without == []
+
+
+def words_told(page: str) -> list[str]:
+    """The words of ``needs`` and ``provides`` in the first cells of a page's table."""
+    section = next(text for heading, text in sections(page, 2).items() if heading.startswith("Words"))
+    return first_cells(section)
+
+
+def test_every_word_of_built_in_plugins_is_explained_and_none_that_there_is_not(tool: dict[str, Any]) -> None:
+    registry = Registry.discover()
+    names = [entry.name for entry in registry.entries() if entry.distribution == "incrlearn"]
+    plugins = [registry.load(name, ROOT) for name in names]
+    there = {word for plugin in plugins for word in {*plugin.needs, *tool["provided_words"](plugin)}}
+    explained = words_told((ROOT / "docs" / "hooks.md").read_text(encoding="utf-8"))
+    assert explained == sorted(there)
+
+
+def test_words_that_hang_on_options_are_told_as_such(written: dict[str, str]) -> None:
+    rows = dict(re.findall(r"^\| `([\w ]+)` \|(.+)\|$", written["plugins.md"].partition("## Words")[2], flags=re.M))
+    assert list(rows) == words_told(written["plugins.md"])
+    assert rows["teacher"].split(" | ")[0].strip() == "the engine"
+    assert rows["parts"].split(" | ")[0].strip() == "[expandable](#expandable)"
+    assert rows["fresh_heads"].split(" | ")[0].strip() == "[sgd](#sgd) (some options)"
+    assert "[imprint](#imprint)" in rows["fresh_heads"].split(" | ")[2]
+
+
+def test_every_attribute_of_the_state_is_told(written: dict[str, str]) -> None:
+    told = first_cells(sections(written["hooks.md"], 2)["What `state` holds, and when"])
+    assert told == [*(field.name for field in dataclasses.fields(RunState)), "network"]
+    assert " |  |" not in sections(written["hooks.md"], 2)["What `state` holds, and when"]
