@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from incrlearn.engine.assemble import backbone_shapes, make_calls
 from incrlearn.engine.checkpoint import newest_checkpoint, read_checkpoint, restore_network, tasks_from_counts
 from incrlearn.engine.rundir import RECIPE
@@ -15,14 +17,14 @@ from incrlearn.types import Network, RunState
 
 
 def load_network(
-    run_dir: Path | str, task: int | None = None, device: str = "cpu", registry: Registry | None = None
+    run_dir: Path | str, task: int | None = None, device: str | torch.device = "cpu", registry: Registry | None = None
 ) -> Network:
     """The trained network of a run, in eval mode, built from its checkpoints alone; no data is needed.
 
     Args:
         run_dir: the folder of a run.
         task: number of the task, from 1; by default the last one finished.
-        device: where to put it, as on the command line.
+        device: where to put it, as on the command line, or torch's own object.
         registry: where the run's plug-ins are looked up; by default among those installed.
 
     Raises:

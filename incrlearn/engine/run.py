@@ -70,7 +70,7 @@ def run_recipe(
     recipe: Recipe,
     out: Path,
     data: Path | None = None,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     resume: bool = False,
     watchers: Sequence[object] = (),
     around: Around | None = None,
@@ -81,7 +81,7 @@ def run_recipe(
         recipe: a valid recipe.
         out: the run directory; new or empty, or an interrupted run's to ``resume``.
         data: where the data sets lie; by default INCRLEARN_DATA, then ./data.
-        device: auto, cpu, cuda, cuda:N or mps.
+        device: auto, cpu, cuda, cuda:N or mps, or torch's own object.
         resume: go on from the last finished task in ``out``, to the same bits on a CPU.
         watchers: objects with ``@hookimpl`` methods that look on, such as a display.
         around: entered around every call of a plug-in's hook, such as a trace; see `incrlearn.observe.Around`.
@@ -101,7 +101,7 @@ def run_recipe(
 
 
 def _run_plan(
-    plan: Plan, out: Path, device: str, resume: bool, watchers: Sequence[object], around: Around | None
+    plan: Plan, out: Path, device: str | torch.device, resume: bool, watchers: Sequence[object], around: Around | None
 ) -> Result:
     """Train in a directory that is this run's alone."""
     recipe = plan.recipe

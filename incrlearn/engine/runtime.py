@@ -26,7 +26,7 @@ class Runtime:
         DeviceError: this machine has no such device.
     """
 
-    def __init__(self, device: str, precision: str) -> None:
+    def __init__(self, device: str | torch.device, precision: str) -> None:
         self.device = resolve_device(device)
         if precision == "auto":
             precision = "bf16" if has_bf16(self.device) else "float32"
@@ -68,12 +68,16 @@ class Runtime:
         }
 
 
-def resolve_device(text: str) -> torch.device:
-    """The device meant by ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+def resolve_device(asked: str | torch.device) -> torch.device:
+    """The device meant by ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; torch's own objects are taken too.
 
     Raises:
         DeviceError: no such device, here or at all.
     """
+    if isinstance(asked, torch.device) and asked.type == "cpu":
+        # Whatever its number: there is one.
+        return asked
+    text = str(asked)
     if text == "auto":
         text = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     kind, _, index = text.partition(":")

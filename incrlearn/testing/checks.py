@@ -44,6 +44,7 @@ def all_checks() -> tuple[Check, ...]:
         Check("weights", "hooks that give something change no weight", _faults("weights")),
         Check("frozen", "what is frozen stays as it is, to the bit", _faults("frozen")),
         Check("generators", "it draws from no global generator", _faults("generators")),
+        Check("device", "its tensors lie on the run's device, and are drawn on the CPU", _faults("device")),
         Check("waits", "its hot hooks do not wait for the device", _faults("waits")),
         Check("resume", "stopped and resumed, it comes to the same bits", resumed_run_is_the_same),
         Check("gpu", "it runs on a GPU without waiting for it in hot hooks", runs_on_a_gpu, needs_gpu=True),

@@ -19,6 +19,7 @@ from incrlearn.hooks import HOT, Row, hookimpl
 from incrlearn.plugin import Plugin
 from incrlearn.recipe import Recipe, recipe_from_dict
 from incrlearn.registry import Registry
+from incrlearn.testing.places import DEVICE, Places
 from incrlearn.testing.vigil import Vigil
 from incrlearn.testing.worlds import SyntheticData, tiny_recipe
 
@@ -105,9 +106,10 @@ class Trial:
     @cached_property
     def through(self) -> tuple[Result, Vigil]:
         """Three tasks in one go, on the CPU, under watch."""
-        vigil = Vigil(self.subject.key)
-        out = self._folder / "through"
-        result = run_recipe(self.subject.recipe(), out, device="cpu", watchers=[vigil], around=vigil.around)
+        vigil = Vigil(self.subject.key, self.subject.plugin)
+        out, recipe = self._folder / "through", self.subject.recipe()
+        with Places(vigil.misplaced):
+            result = run_recipe(recipe, out, device=DEVICE, watchers=[vigil], around=vigil.around)
         return result, vigil
 
     @cached_property
@@ -147,9 +149,14 @@ def _no_waiting(hook: str, label: str, arguments: dict[str, Any]) -> Iterator[No
 
 
 def tell(error: BaseException) -> str:
-    """An error with its notes; with its kind and its line where it is not one that users are meant to read."""
+    """An error with its notes; with its kind and its line where it is not one that users are meant to read.
+
+    The line is the plug-in's own, even where it was a library that raised.
+    """
     words = str(error)
     if not isinstance(error, IncrlearnError):
-        frames = traceback.extract_tb(own_frames(error) or error.__traceback__)
-        words = f"{type(error).__name__}: {error}; {frames[-1].filename}, line {frames[-1].lineno}: {frames[-1].line}"
+        own = own_frames(error)
+        frames = traceback.extract_tb(own or error.__traceback__)
+        last = [frame for frame in frames if own is None or frame.filename == frames[0].filename][-1]
+        words = f"{type(error).__name__}: {error}; {last.filename}, line {last.lineno}: {last.line}"
     return "; ".join([words, *getattr(error, "__notes__", [])])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from incrlearn.hooks import CHANGE_WEIGHTS, HOT, MAKE_WEIGHTS, hookimpl
 from incrlearn.observe import Tell
+from incrlearn.plugin import Plugin
 from incrlearn.types import LossTerm, RunState
 
 _WAITING = frozenset(
@@ -44,7 +46,7 @@ class Fault:
     """Something that a plug-in did and must not do."""
 
     rule: str
-    """Which rule it breaks: terms, weights, generators, frozen, waits."""
+    """Which rule it breaks: terms, weights, generators, frozen, waits, device."""
     message: str
 
 
@@ -55,10 +57,12 @@ class Vigil:
         faults: what it saw, each once.
     """
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, plugin: type[Plugin]) -> None:
         self.faults: dict[Fault, None] = {}
         self._key = key
+        self._plugin = plugin
         self._state: RunState | None = None
+        self._hook: str | None = None
 
     @hookimpl
     def prepare(self, state: RunState) -> None:
@@ -71,9 +75,10 @@ class Vigil:
         if label != self._key:
             yield None
             return
-        where = f"{hook}, {self._state.task}" if self._state is not None else hook
+        where = self._where(hook)
         answers: list[object] = []
         with ExitStack() as rules:
+            rules.enter_context(self._under_way(hook))
             rules.enter_context(self._generators_kept(where))
             rules.enter_context(self._weights_kept(where, only_frozen=hook in CHANGE_WEIGHTS | MAKE_WEIGHTS))
             if hook in HOT:
@@ -82,6 +87,24 @@ class Vigil:
         if hook == "loss_terms":
             for answer in answers:
                 self._check_terms(answer, where)
+
+    def misplaced(self, message: str) -> None:
+        """Note what a GPU would refuse, where the plug-in's hook or a module of its own is at it."""
+        innermost = _own_frame()
+        if self._hook is None and (innermost is None or not _is_source_of(self._plugin, innermost.filename)):
+            return
+        self._note("device", f"{self._where(self._hook or 'forward')}:{_line(innermost)} {message}")
+
+    def _where(self, hook: str) -> str:
+        return f"{hook}, {self._state.task}" if self._state is not None else hook
+
+    @contextmanager
+    def _under_way(self, hook: str) -> Iterator[None]:
+        outer, self._hook = self._hook, hook
+        try:
+            yield
+        finally:
+            self._hook = outer
 
     def _note(self, rule: str, message: str) -> None:
         self.faults[Fault(rule, message)] = None
@@ -140,7 +163,7 @@ class _Waits(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def note(self, operation: str) -> None:
         """Remember an operation, and the line of the plug-in that asks for it."""
-        self.seen.append(f"{operation}{_own_line()}")
+        self.seen.append(f"{operation}{_line(_own_frame())}")
 
     def __torch_dispatch__(
         self,
@@ -195,11 +218,24 @@ class _Reads(TorchFunctionMode):
             self._waits.is_off = False
 
 
-def _own_line() -> str:
-    """``" in file.py, line 5,"``: the innermost line under way that is neither torch's nor incrlearn's; or nothing."""
+def _own_frame() -> traceback.FrameSummary | None:
+    """The innermost line under way that is neither torch's nor incrlearn's."""
     libraries = {Path(torch.__file__).parent, Path(__file__).parents[1]}
     own = [frame for frame in traceback.extract_stack() if not libraries & set(Path(frame.filename).parents)]
-    return f" in {Path(own[-1].filename).name}, line {own[-1].lineno}," if own else ""
+    return own[-1] if own else None
+
+
+def _line(frame: traceback.FrameSummary | None) -> str:
+    """``" in file.py, line 5,"``, or nothing."""
+    return f" in {Path(frame.filename).name}, line {frame.lineno}," if frame is not None else ""
+
+
+def _is_source_of(plugin: type[Plugin], file: str) -> bool:
+    """Whether a file is the one of a plug-in, or of the package that it lies in."""
+    module = sys.modules[plugin.__module__]
+    package = sys.modules.get(plugin.__module__.partition(".")[0])
+    folders = [Path(folder) for folder in getattr(package, "__path__", [])]
+    return file == getattr(module, "__file__", None) or any(folder in Path(file).parents for folder in folders)
 
 
 def _is_mask(index: object) -> bool:
@@ -245,7 +281,8 @@ def _problems_of(term: LossTerm) -> list[str]:
     problems = []
     if not bool(torch.isfinite(term.value)):
         problems.append(f"is {term.value.item()}, which is not finite")
-    if not term.value.requires_grad:
+    # With a weight of 0 it is there to be read alone.
+    if not term.value.requires_grad and float(term.weight) != 0:
         problems.append("has no gradient: no weight can be learned from it")
     if isinstance(term.weight, Tensor) and (term.weight.dim() != 0 or term.weight.requires_grad):
         problems.append("has a weight that is no scalar without gradient")

@@ -89,3 +89,10 @@ def test_run_on_cuda_learns_and_is_resumed_on_the_cpu(tmp_path: Path) -> None:
         run_recipe(recipe, tmp_path / "run", device="cuda")
     summary = run_recipe(recipe, tmp_path / "run", device="cpu", resume=True).summary
     assert [row["classes"] for row in summary["tasks"]] == [2, 4, 6]
+
+
+def test_torchs_own_device_is_taken_and_checked_all_the_same() -> None:
+    assert resolve_device(torch.device("cpu")) == torch.device("cpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(DeviceError, match=r"'cuda:3' is not there"):
+            resolve_device(torch.device("cuda", 3))

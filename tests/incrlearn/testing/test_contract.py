@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 from pydantic import field_serializer
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from incrlearn import Batch, LossTerm, Output, Plugin, RunState, hookimpl
+from incrlearn.network import LinearHead
 from incrlearn.testing.checks import all_checks
 from incrlearn.testing.trial import Subject, Trial
 
@@ -164,6 +165,84 @@ class ComparesWithOneHot(Sound):
         return (out.logits.softmax(dim=1) - wanted).square().mean()
 
 
+class LeavesATensorOnTheHost(Sound):
+    """Makes a weight for each class, and not where the logits are."""
+
+    def value(self, batch: Batch, out: Output) -> Tensor:
+        return (out.logits * torch.ones(out.logits.shape[1])).square().mean()
+
+
+class KeepsATensorOnTheHost(Sound):
+    """Made once, at the beginning of a task; found where it is used."""
+
+    @hookimpl
+    def prepare(self, state: RunState) -> None:
+        self.scales = torch.ones(state.task.seen)
+
+    def value(self, batch: Batch, out: Output) -> Tensor:
+        return cross_entropy(self.scales * out.logits, batch.labels)
+
+
+class DrawsOnTheDevice(Sound):
+    """Draws there with the generator that it was given, which is the CPU's."""
+
+    @hookimpl
+    def loss_terms(self, state: RunState, batch: Batch, out: Output) -> list[LossTerm]:
+        generator = state.generator(f"{self.name}/{state.epoch}")
+        noise = 0.01 * torch.randn(out.logits.shape, generator=generator, device=state.device)
+        return [LossTerm(self.name, cross_entropy(out.logits + noise, batch.labels))]
+
+
+class ReadsByNumpy(Sound):
+    """Lets numpy read weights that lie on the device."""
+
+    @hookimpl
+    def task_end(self, state: RunState) -> None:
+        float(next(state.network.parameters()).detach().numpy().mean())
+
+
+class StaysOnTheDevice(Sound):
+    """Follows the tensors that it is given, and brings to the host what the host is to read."""
+
+    @hookimpl
+    def prepare(self, state: RunState) -> None:
+        self.scales = torch.ones(state.task.seen, device=state.device)
+        self.order = torch.randperm(state.task.seen, generator=state.generator(self.name))
+        self.moved = self.order.to(state.device)
+
+    def value(self, batch: Batch, out: Output) -> Tensor:
+        kinds = torch.arange(out.logits.shape[1], device=out.logits.device)
+        own = (batch.labels[:, None] == kinds).to(out.logits)
+        # An index may lie on the host, and a number anywhere.
+        shuffled = out.logits[:, self.order] + out.logits.index_select(1, self.moved) + torch.tensor(1.0)
+        return (self.scales * shuffled * own * out.logits.new_ones(out.logits.shape[1])).mean()
+
+    @hookimpl
+    def task_end(self, state: RunState) -> None:
+        float(next(state.network.parameters()).detach().cpu().numpy().mean())
+
+
+class HostScale(LinearHead):
+    """A linear classifier with a scale that no ``.to`` moves, being no buffer."""
+
+    def __init__(self, width: int, classes: int, generator: torch.Generator) -> None:
+        super().__init__(width, classes, False, generator)
+        self.scale = torch.ones(classes)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.scale * super().forward(features)
+
+
+class HeadWithAHostTensor(Plugin):
+    """Its module is called when none of its hooks is under way."""
+
+    kind = "head"
+
+    @hookimpl
+    def grow_head(self, state: RunState, width: int) -> nn.Module:
+        return HostScale(width, state.task.seen, state.generator(self.name))
+
+
 class GivesNoScalar(Sound):
     """A loss for each image."""
 
@@ -176,6 +255,22 @@ class GivesNoGradient(Sound):
 
     def value(self, batch: Batch, out: Output) -> Tensor:
         return cross_entropy(out.logits, batch.labels).detach()
+
+
+class GivesAZero(Sound):
+    """A number that nothing can be learned from, and that counts nothing."""
+
+    def value(self, batch: Batch, out: Output) -> Tensor:
+        return 0 * cross_entropy(out.logits, batch.labels).detach()
+
+
+class IsWatched(Sound):
+    """A number that is there to be read, of weight 0, beside the loss."""
+
+    @hookimpl
+    def loss_terms(self, state: RunState, batch: Batch, out: Output) -> list[LossTerm]:
+        loss = cross_entropy(out.logits, batch.labels)
+        return [LossTerm(self.name, loss), LossTerm("watched", loss.detach(), 0.0)]
 
 
 class Misspelt(Sound):
@@ -236,8 +331,16 @@ FAULTS: list[tuple[type[Plugin], set[str], str]] = [
     (WaitsForASize, {"waits"}, "loss_terms, task 1: indexing with a mask in test_contract.py, line "),
     (WaitsForAList, {"waits"}, "loss_terms, task 1: tolist() in test_contract.py, line "),
     (ComparesWithOneHot, set(), ""),
+    (LeavesATensorOnTheHost, {"device"}, "loss_terms, task 1: in test_contract.py, line "),
+    (KeepsATensorOnTheHost, {"device"}, "mul mixes tensors of two devices: (2,) on the host, ("),
+    (DrawsOnTheDevice, {"device"}, "randn draws on the device with a generator of the CPU; draw on the CPU, then"),
+    (ReadsByNumpy, {"device"}, "numpy cannot read a tensor that lies on the device; write .cpu() before it"),
+    (HeadWithAHostTensor, {"device"}, "forward, task 1: in test_contract.py, line "),
+    (StaysOnTheDevice, set(), ""),
     (GivesNoScalar, {"trains"}, ""),
-    (GivesNoGradient, {"terms"}, "has no gradient: no weight can be learned from it"),
+    (GivesNoGradient, {"trains"}, "whose value has a gradient: without one it changes nothing in training"),
+    (GivesAZero, {"terms"}, "has no gradient: no weight can be learned from it"),
+    (IsWatched, set(), ""),
     (Misspelt, {"hooks", "trains"}, "no hook of that name; did you mean 'epoch_end'"),
     (ForgetsAnOption, {"options", "resume"}, "plugins.subject.share was 5000.0 and came back as 50000000.0"),
 ]
