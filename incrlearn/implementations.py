@@ -15,6 +15,18 @@ def hook_names() -> tuple[str, ...]:
     return tuple(name for name, member in vars(Hooks).items() if inspect.isfunction(member))
 
 
+def hooks_of_one_answer() -> tuple[str, ...]:
+    """The hooks of which the first answer that is not None counts."""
+    return tuple(name for name in hook_names() if getattr(vars(Hooks)[name], f"{PROJECT}_spec")["firstresult"])
+
+
+def implemented(plugin: type) -> frozenset[str]:
+    """The hooks that a class answers by itself, wrappers around others' answers aside."""
+    marks = [getattr(inspect.getattr_static(plugin, name), f"{PROJECT}_impl", None) for name in dir(plugin)]
+    named = zip(dir(plugin), marks, strict=True)
+    return frozenset(mark.get("specname") or name for name, mark in named if mark is not None and not mark["wrapper"])
+
+
 def check_implementations(plugin: object, label: str, is_core: bool = False) -> None:
     """Refuse hook implementations that pluggy would take in silence or misread.
 

@@ -162,7 +162,7 @@ class Passes(TaskPasses, Protocol):
     def settle_norms(self, module: nn.Module) -> None:
         """Estimate the running statistics of batch norm in ``module``, a part of the network, anew.
 
-        They become means over one pass through the phase's training data, augmented as in training.
+        They become means over one pass through the phase's training data, augmented where the phase's training is.
         """
         ...
 

@@ -21,7 +21,7 @@ from incrlearn import Plugin, Registry, RunState, hooks
 from incrlearn.engine.defaults import CoreDefaults
 from incrlearn.hooks import CHANGE_WEIGHTS, HOT, MAKE_WEIGHTS, Hooks
 from incrlearn.recipe import BackboneOptions, Expected, ScenarioOptions, recipe_schema
-from incrlearn.recipe.fit import _FROM_THE_ENGINE
+from incrlearn.recipe.fit import FROM_THE_ENGINE
 from incrlearn.recipe.option_table import OptionRow, option_rows, type_words
 from incrlearn.recipe.options import RunOptions
 
@@ -177,7 +177,7 @@ def words_table(plugins: Mapping[str, type[Plugin]]) -> str:
     words = sorted({word for by_plugin in told for by_word in by_plugin.values() for word in by_word})
     lines = ["| word | provided by | needed by | does not go with |", "|---|---|---|---|"]
     for word in words:
-        engine = ["the engine"] if word in _FROM_THE_ENGINE else []
+        engine = ["the engine"] if word in FROM_THE_ENGINE else []
         lines.append(
             _table_row(
                 f"`{word}`",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 import yaml
+from packaging.version import Version
 
 from incrlearn import __version__
 from incrlearn.cli.consoles import output_console, say
@@ -189,9 +190,9 @@ def compatible_versions(version: str) -> str:
     Args:
         version: such as ``0.1.0``; a pre-release such as ``0.2.0rc1`` is let in itself.
     """
-    first, second, rest = re.match(r"(\d+)\.(\d+)(.*)", version).groups()  # type: ignore[union-attr]
-    lowest = version if re.search("[a-z]", rest) else f"{first}.{second}"
-    return f">={lowest},<{f'0.{int(second) + 1}' if first == '0' else int(first) + 1}"
+    own = Version(version)
+    lowest = own.public if own.is_prerelease else f"{own.major}.{own.minor}"
+    return f">={lowest},<{own.major + 1 if own.major else f'0.{own.minor + 1}'}"
 
 
 def write(files: Mapping[str, str], folder: Path) -> None:

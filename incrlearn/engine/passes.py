@@ -70,7 +70,7 @@ class PhasePasses:
             self.samples,
             self.phase.batch,
             order=state.generator(f"order/{purpose}"),
-            augment=state.generator(f"augment/{purpose}"),
+            augment=state.generator(f"augment/{purpose}") if self.phase.augment else None,
         )
         with self.run.runtime.autocast():
             update_bn((batch.images for batch in epoch), module)

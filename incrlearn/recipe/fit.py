@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from incrlearn.errors import RecipeNotice
+from incrlearn.implementations import hooks_of_one_answer, implemented
 from incrlearn.plugin import Plugin
 from incrlearn.recipe.nodes import Place, Problems
+from incrlearn.recipe.notices import tell_at
 from incrlearn.registry import Registry
 
 _EXACTLY_ONE = ("network", "head")
 _AT_LEAST_ONE = ("loss", "phase")
-_FROM_THE_ENGINE = frozenset({"teacher", "maps"})
+FROM_THE_ENGINE = frozenset({"teacher", "maps"})
 """Words that the engine provides to whoever needs them."""
+_ASKED_IN_EVERY_PHASE = frozenset({"select_data", "param_groups", "make_optimizer"})
+"""Hooks that several plug-ins answer, each in the phases that are its own."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ def check_fit(plugins: Mapping[str, Row], place: Place, registry: Registry, prob
             problems.add(place, f"plugins: none is of kind '{kind}', and a recipe needs one; there are {there}")
         elif len(keys) > 1 and kind in _EXACTLY_ONE:
             problems.add(plugins[keys[1]].place, f"plugins: {_named(keys)} are all of kind '{kind}'; keep one of them")
-    provided = _FROM_THE_ENGINE.union(*(row.provides for row in plugins.values()))
+    provided = FROM_THE_ENGINE.union(*(row.provides for row in plugins.values()))
     for key, row in plugins.items():
         for word in sorted(row.plugin.needs - provided):
             hint = _who_provides(word, plugins, dict(registry.loadable()))
@@ -55,6 +60,23 @@ def check_fit(plugins: Mapping[str, Row], place: Place, registry: Registry, prob
             others = [name for name, other in plugins.items() if name != key and word in other.provides]
             if others:
                 problems.add(row.place, f"plugins.{key} does not go with {_named(others)}: {why}")
+    _tell_of_answers_that_never_count(plugins)
+
+
+def _tell_of_answers_that_never_count(plugins: Mapping[str, Row]) -> None:
+    """Notice plug-ins whose answer to a hook is not heard, because another's comes first."""
+    hidden: dict[tuple[str, str], list[str]] = {}
+    for hook in hooks_of_one_answer():
+        keys = [key for key, row in plugins.items() if hook in implemented(row.plugin)]
+        if hook not in _ASKED_IN_EVERY_PHASE:
+            for later in keys[1:]:
+                hidden.setdefault((keys[0], later), []).append(hook)
+    for (first, later), hooks in hidden.items():
+        message = (
+            f"plugins.{later}: '{first}' comes before it and answers {_named(hooks)} too, of which the first answer "
+            "that is not None counts; see incrlearn explain"
+        )
+        tell_at(plugins[later].place, message, RecipeNotice)
 
 
 def _who_provides(word: str, plugins: Mapping[str, Row], known: Mapping[str, type[Plugin]]) -> str:

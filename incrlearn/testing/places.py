@@ -58,19 +58,42 @@ class Places(TorchFunctionMode):
         name = getattr(function, "__name__", "")
         given = _tensors([*args, *options.values()])
         self._check(name, given, args, options)
+        there = self._is_there(name, given, _target(name, args, options))
+        if name in _MOVING:
+            return self._moved(function, given, args, options, there)
         result = function(*args, **options)
-        target = _target(name, args, options)
-        if isinstance(target, Tensor):
-            there = self.lies_on_device(target)
-        elif target is not None:
-            there = target == DEVICE
-        else:
-            there = name not in _TO_HOST | _NUMPY and self._any_on_device(given)
         if there:
             self._remember(_tensors([result]))
-        elif name in _MOVING and any(map(self.lies_on_device, _tensors([result]))):
-            # It is the same memory; from a GPU it would be a copy.
+        return result
+
+    def _is_there(self, name: str, given: Sequence[Tensor], target: torch.device | Tensor | None) -> bool:
+        """Whether the result of a call lies on the device."""
+        if isinstance(target, Tensor):
+            return self.lies_on_device(target)
+        if target is not None:
+            return target == DEVICE
+        return name not in _TO_HOST | _NUMPY and self._any_on_device(given)
+
+    def _moved(
+        self,
+        function: Any,  # noqa: ANN401
+        given: Sequence[Tensor],
+        args: Sequence[Any],
+        options: Mapping[str, Any],
+        there: bool,
+    ) -> Any:  # noqa: ANN401
+        """The result of a call that may move a tensor: another memory where it moves, and the same where it stays."""
+        # Told of a number, torch would copy from the CPU to the CPU.
+        host = torch.device("cpu")
+        result = function(
+            *(host if _is_device(one) else one for one in args),
+            **{key: host if _is_device(one) else one for key, one in options.items()},
+        )
+        memories = {_memory(tensor) for tensor in given}
+        if there != self._any_on_device(given[:1]) and _memory(result) in memories:
             result = result.clone()
+        if there:
+            self._remember([result])
         return result
 
     def lies_on_device(self, tensor: Tensor) -> bool:
@@ -85,9 +108,8 @@ class Places(TorchFunctionMode):
 
     def _check(self, name: str, given: Sequence[Tensor], args: Sequence[Any], options: Mapping[str, Any]) -> None:
         if options.get("generator") is not None and self._fills_the_device(name, given, args, options):
-            self._tell(
-                f"{name} draws on the device with a generator of the CPU; draw on the CPU, then .to(state.device)"
-            )
+            advice = "draw on the CPU, then .to(state.device)"
+            self._tell(f"{name} draws on the device, which refuses the CPU's generator; {advice}")
         if name in _NUMPY and self._any_on_device(given):
             self._tell("numpy cannot read a tensor that lies on the device; write .cpu() before it")
         if name in _MAY_MIX or name.startswith("__set__"):
@@ -142,6 +164,10 @@ def _target(name: str, args: Sequence[Any], options: Mapping[str, Any]) -> torch
     elif said is None:
         said = next((one for one in args if isinstance(one, torch.device)), None)
     return torch.device(said) if isinstance(said, str) else said
+
+
+def _is_device(value: object) -> bool:
+    return isinstance(value, torch.device | str) and str(value) == str(DEVICE)
 
 
 def _is_place(value: object) -> bool:

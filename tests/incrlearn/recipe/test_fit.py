@@ -1,12 +1,14 @@
 """Whether the plug-ins of a recipe fit together: the kinds that must be there, and what each needs."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from incrlearn.errors import RecipeError
+from incrlearn import hookimpl
+from incrlearn.errors import RecipeError, RecipeNotice
 from incrlearn.plugin import Plugin
 from incrlearn.recipe import load_recipe
 from incrlearn.registry import Registry
@@ -93,3 +95,42 @@ def test_loss_in_a_file_that_may_have_forgotten_what_it_provides_is_named(tmp_pa
     (problem,) = problems_of(tmp_path / "recipe.yaml")
     hint = "if plugins.network does too, write provides = frozenset({'parts'}) in its class Own"
     assert problem.endswith(f"plugins.auxiliary needs 'parts', which no plug-in here provides; 'grows' does; {hint}")
+
+
+class Counts(Plugin):
+    """Answers with a quota, first or not."""
+
+    kind = "memory"
+
+    @hookimpl
+    def memory_quota(self) -> int:
+        return 1
+
+    @hookimpl
+    def make_optimizer(self) -> None:
+        return None
+
+
+class Watches(Plugin):
+    """Looks at others' quotas."""
+
+    @hookimpl(wrapper=True)
+    def memory_quota(self) -> Any:
+        return (yield)
+
+
+def test_plugin_whose_answer_never_counts_is_told_at_its_line(
+    write: Any, plugins: dict[str, type[Plugin]], good: str
+) -> None:
+    registry = Registry([], plugins | {"counts": Counts, "watches": Watches})
+    rows = "  early: watches\n  kept: counts\n  watched: watches\n"
+    quiet: Path = write(f"{good.rstrip()}\n{rows}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_recipe(quiet, registry)
+    path: Path = write(f"{good.rstrip()}\n{rows}  again: counts\n")
+    with pytest.warns(RecipeNotice) as told:
+        load_recipe(path, registry)
+    (notice,) = told
+    assert str(notice.message).startswith("plugins.again: 'kept' comes before it and answers 'memory_quota' too")
+    assert path.read_text().splitlines()[notice.lineno - 1] == "  again: counts"

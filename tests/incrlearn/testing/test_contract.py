@@ -333,7 +333,11 @@ FAULTS: list[tuple[type[Plugin], set[str], str]] = [
     (ComparesWithOneHot, set(), ""),
     (LeavesATensorOnTheHost, {"device"}, "loss_terms, task 1: in test_contract.py, line "),
     (KeepsATensorOnTheHost, {"device"}, "mul mixes tensors of two devices: (2,) on the host, ("),
-    (DrawsOnTheDevice, {"device"}, "randn draws on the device with a generator of the CPU; draw on the CPU, then"),
+    (
+        DrawsOnTheDevice,
+        {"device"},
+        "randn draws on the device, which refuses the CPU's generator; draw on the CPU, then",
+    ),
     (ReadsByNumpy, {"device"}, "numpy cannot read a tensor that lies on the device; write .cpu() before it"),
     (HeadWithAHostTensor, {"device"}, "forward, task 1: in test_contract.py, line "),
     (StaysOnTheDevice, set(), ""),

@@ -89,6 +89,24 @@ def test_what_is_brought_to_the_host_is_a_copy(told: list[str]) -> None:
     assert told == []
 
 
+def test_what_is_there_already_is_not_copied(told: list[str]) -> None:
+    weight = nn.Parameter(there())
+    assert weight.to(DEVICE) is weight
+    assert weight.to(weight.device, torch.float32) is weight
+    assert weight.to(there()).data_ptr() == weight.data_ptr()
+    assert told == []
+
+
+def test_what_is_moved_leaves_the_original_where_it_was(told: list[str]) -> None:
+    x = here()
+    for moved in (x.to(DEVICE), x.to(str(DEVICE)), x.to(there()), torch.as_tensor(x, device=DEVICE)):
+        assert moved.device == DEVICE
+        assert x.device == torch.device("cpu")
+        moved.zero_()
+    assert x.tolist() == [1, 1, 1]
+    assert told == []
+
+
 ALLOWED: dict[str, Callable[[], object]] = {
     "an index of the host": lambda: there()[torch.tensor([0, 2])],
     "a copy across": lambda: there().copy_(here()),
