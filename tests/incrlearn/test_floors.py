@@ -7,9 +7,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FLOORS = [
-    {"errors", "modules", "types", "rng", "statistics"},
+    {"errors", "modules", "types", "rng", "source", "statistics"},
     {"hooks", "plugin"},
-    {"observe", "registry", "source", "recipe", "answers", "blame", "implementations", "calls"},
+    {"observe", "registry", "recipe", "answers", "blame", "implementations", "calls"},
     {"network", "data", "memory", "metrics", "ledger"},
     {"engine"},
     {"ablation", "report"},
