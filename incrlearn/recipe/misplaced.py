@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-from incrlearn.errors import closest, did_you_mean
+from incrlearn.errors import RecipeNotice, closest, did_you_mean
 from incrlearn.plugin import Plugin
 from incrlearn.recipe.nodes import Node, Problems
+from incrlearn.recipe.notices import tell_at
 from incrlearn.recipe.wording import show
 
 PluginOf = Callable[[Node], type[Plugin] | None]
@@ -79,6 +80,17 @@ def no_plugin(key: str, row: Node, others: Iterable[str]) -> str:
     meant = closest(key, others)
     hint = f"; did you mean '{meant}', a row that is there?" if meant is not None else ""
     return f"'use' is missing; write {key}: {{use: name, ...}}{hint}"
+
+
+def tell_of_misspelling(key: str, base: Node, own: Node) -> None:
+    """Notice a new row of ``own`` that is nearly a row of ``base`` and uses the same plug-in; see `meant_row`."""
+    meant = meant_row(key, base, own)
+    if meant is not None:
+        message = (
+            f"plugins.{key} is a row of its own beside '{meant}', which uses the same plug-in: both count; to change "
+            f"that one write {meant}"
+        )
+        tell_at(_rows(own)[key].place, message, RecipeNotice)
 
 
 def meant_row(key: str, base: Node, own: Node) -> str | None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from incrlearn.errors import PluginError, did_you_mean
 from incrlearn.recipe.earlier import earlier_names
+from incrlearn.recipe.misplaced import tell_of_misspelling
 from incrlearn.recipe.nodes import Node, Place, Problems, read_yaml
 from incrlearn.recipe.options import BackboneOptions, Expected, RunOptions, ScenarioOptions
 from incrlearn.recipe.tree import write_out_shorthand
@@ -49,7 +50,8 @@ def read_overrides(overrides: Sequence[str], problems: Problems) -> list[Edit]:
 def apply_edits(root: Node, edits: Sequence[Edit], registry: Registry, base: Path, problems: Problems) -> Node:
     """The tree with each edit in its place, one after the other.
 
-    A path that is neither written nor a known option is a problem.
+    A path that is neither written nor a known option is a problem, but for a whole new row, such as
+    ``plugins.extra={use: name}``: it comes behind the others.
 
     Args:
         root: the recipe.
@@ -60,7 +62,10 @@ def apply_edits(root: Node, edits: Sequence[Edit], registry: Registry, base: Pat
     """
     for edit in edits:
         keys = edit.path.split(".")
-        if _is_known(root, keys, registry, base, edit.place, problems):
+        adds_row = len(keys) == 2 and keys[0] == "plugins" and edit.value.get("use") is not None
+        if adds_row and (rows := root.get("plugins")) is not None:
+            tell_of_misspelling(keys[1], rows, Node({keys[1]: edit.value}, edit.place))
+        if adds_row or _is_known(root, keys, registry, base, edit.place, problems):
             root = write_out_shorthand(_assign(root, keys, edit.value))
     return root
 
@@ -86,7 +91,8 @@ def _is_known(
             problems.add(place, f"{path}: '{parent}' is a single value, nothing is below it")
             return False
         below = f" below '{parent}'" if parent else ""
-        problems.add(place, f"{path}: this recipe has no '{key}'{below}{did_you_mean(key, known.keys)}")
+        hint = "; a new row needs a use: {use: name}" if parent == "plugins" and depth == len(keys) - 1 else ""
+        problems.add(place, f"{path}: this recipe has no '{key}'{below}{did_you_mean(key, known.keys)}{hint}")
         return False
     return True
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from incrlearn.errors import RecipeError, RecipeNotice, did_you_mean
+from incrlearn.errors import RecipeError, did_you_mean
 from incrlearn.recipe.earlier import newer_format
-from incrlearn.recipe.misplaced import meant_row
+from incrlearn.recipe.misplaced import tell_of_misspelling
 from incrlearn.recipe.nodes import Node, Place, Problems, read_yaml
-from incrlearn.recipe.notices import tell_at
 from incrlearn.recipe.shipped import existing_file, find_recipe
 from incrlearn.recipe.wording import show, space_hint
 
@@ -107,12 +106,8 @@ def _merge_root(base: Node, own: Node, base_path: Path, problems: Problems) -> N
                 known = list(base_plugins.value) if isinstance(base_plugins.value, dict) else []
                 hint = did_you_mean(key, known)
                 problems.add(node.place, f"plugins.{key}: there is none to take out of {base_path.name}{hint}")
-            elif (meant := meant_row(key, base_plugins, own_plugins)) is not None:
-                message = (
-                    f"plugins.{key} is a row of its own beside '{meant}' of {base_path.name}, which uses the same "
-                    f"plug-in: both count; to change that one write {meant}"
-                )
-                tell_at(node.place, message, RecipeNotice)
+            else:
+                tell_of_misspelling(key, base_plugins, own_plugins)
     return _merge(base, own)
 
 

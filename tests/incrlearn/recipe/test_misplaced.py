@@ -140,7 +140,7 @@ def test_row_without_use_is_told_which_one_may_be_meant(write: Any, good: str, p
 
 def test_new_row_that_may_be_a_misspelt_one_is_told_and_let_go(write: Any, registry: Registry, good: str) -> None:
     path = extending(write, good, "plugins:\n  trian: {use: train, epochs: 5}\n")
-    words = r"plugins.trian is a row of its own beside 'train' of base.yaml, which uses the same plug-in: both count"
+    words = r"plugins.trian is a row of its own beside 'train', which uses the same plug-in: both count"
     with pytest.warns(RecipeNotice, match=words) as told:
         recipe = load_recipe(path, registry)
     assert [(one.filename, one.lineno) for one in told] == [(str(path), 3)]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from incrlearn.errors import RecipeError
+from incrlearn.errors import RecipeError, RecipeNotice
 from incrlearn.plugin import Plugin
 from incrlearn.recipe import Recipe, load_recipe
 from incrlearn.registry import Registry
@@ -117,6 +117,19 @@ def test_null_takes_a_row_out(path: Path) -> None:
     assert [choice.key for choice in recipe.plugins] == ["network", "head", "loss", "train"]
 
 
+def test_a_whole_row_may_be_added_behind_the_others(path: Path) -> None:
+    recipe = load_recipe(path, REGISTRY, ["plugins.second={use: train}", "plugins.second.lr=3"])
+    assert [choice.key for choice in recipe.plugins][-1] == "second"
+    assert value_at(recipe, "plugins.second.use") == "train"
+    assert value_at(recipe, "plugins.second.lr") == 3
+
+
+def test_a_new_row_that_may_be_a_misspelt_one_is_told(path: Path) -> None:
+    with pytest.warns(RecipeNotice, match=r"plugins\.trian is a row of its own beside 'train'") as told:
+        load_recipe(path, REGISTRY, ["plugins.trian={use: train}"])
+    assert told[0].filename == "--set plugins.trian={use: train}"
+
+
 def test_later_overrides_see_earlier_ones(path: Path) -> None:
     recipe = load_recipe(path, REGISTRY, ["plugins.head=several", "plugins.head.start=x", "plugins.network=null",
                                           "plugins.loss=head", "seed=2", "seed=3"])  # fmt: skip
@@ -139,6 +152,11 @@ def test_seed_argument_goes_over_everything(path: Path) -> None:
         ("plugins.train.first.lrr=1", "this recipe has no 'lrr' below 'plugins.train.first'; did you mean 'lr'?"),
         ("plugins.train.lr.x=1", "'plugins.train.lr' is a single value, nothing is below it"),
         ("plugins.memory=null", "this recipe has no 'memory' below 'plugins'"),
+        (
+            "plugins.memory=random",
+            "'plugins'; known: extra, head, loss, network, train; a new row needs a use: {use: name}",
+        ),
+        ("plugins.memory={total: 3}", "a new row needs a use: {use: name}"),
         ("data.flop=true", "this recipe has no 'flop' below 'data'; did you mean 'flip'?"),
         ("backbone.steam=cifar", "this recipe has no 'steam' below 'backbone'; did you mean 'stem'?"),
         ("sede=1", "--set sede=1: this recipe has no 'sede'; did you mean 'seed'?"),

@@ -4,6 +4,11 @@ from typing import Any
 
 import pytest
 
+from incrlearn.errors import RecipeError
+from incrlearn.plugin import Plugin
+from incrlearn.recipe import load_recipe
+from incrlearn.registry import Registry
+
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
@@ -67,3 +72,36 @@ def test_mistake_is_told_with_line_path_and_remedy(
 ) -> None:
     found = problems_of(write(variant(old, new)))
     assert any(message in problem for problem in found), found
+
+
+class Outside(Plugin):
+    """Has options where they are none."""
+
+    kind = "loss"
+    weight: float = 0.5
+    gamma: float
+    needs = frozenset()
+
+    def factor(self) -> float:
+        return self.weight
+
+
+class Heir(Outside):
+    """Has them from its base class."""
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("weight", "no such option; Heir has 'weight' as an attribute: options go in its class Config(Plugin.Config)"),
+        ("gamma", "no such option; Heir has 'gamma' as an attribute: options go in its class Config(Plugin.Config)"),
+        *((name, "no such option") for name in ("factor", "kind", "needs", "name", "config", "other")),
+    ],
+)
+def test_option_that_is_an_attribute_of_the_class_is_told_where_to_go(
+    write: Any, plugins: dict[str, type[Plugin]], variant: Any, option: str, told: str
+) -> None:
+    registry = Registry([], plugins | {"outside": Heir})
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(write(variant("log: log", f"more: {{use: outside, {option}: 1}}")), registry)
+    assert [str(problem) for problem in caught.value.problems] == [f"line 11: plugins.more.{option}: {told}"]
