@@ -102,8 +102,13 @@ def build_variants(
 
 def edit_text(edit: Edit) -> str:
     """An edit as one would write it after ``--set``."""
-    value = edit.value.plain()
-    return f"{edit.path}={'null' if value is None else value if isinstance(value, str) else show(value)}"
+    return f"{edit.path}={_value_text(edit.value.plain())}"
+
+
+def _value_text(value: object) -> str:
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {_value_text(inner)}' for key, inner in value.items())}}}"
+    return "null" if value is None else value if isinstance(value, str) else show(value)
 
 
 def leave_one_out(path: Path, overrides: Sequence[str], seeds: Sequence[int], registry: Registry) -> Grid:

@@ -46,6 +46,11 @@ def test_an_edit_of_what_is_not_there_is_refused(tiny: Path) -> None:
         grid_of(tiny, sketch("a", "plugins.train.lrr=1"))
 
 
+def test_a_variant_may_add_a_row(tiny: Path) -> None:
+    added = grid_of(tiny, sketch("margin", "plugins.margin={use: auxiliary, weight: 2}")).variants[1].recipe
+    assert [choice.key for choice in added.plugins][-1] == "margin"
+
+
 def test_two_variants_of_one_fingerprint_are_refused(tiny: Path) -> None:
     with pytest.raises(RecipeError, match="'a' and 'b' are the same recipe"):
         grid_of(tiny, sketch("a", "plugins.auxiliary=null"), sketch("b", "plugins.auxiliary=null"))
@@ -95,7 +100,13 @@ def test_select_takes_names_as_they_are_and_refuses_others(tiny: Path) -> None:
         select(grid, ["without any hlep"], grid.cells())
 
 
-@pytest.mark.parametrize("text", ["plugins.auxiliary=null", "plugins.train.lr=0.01", "plugins.network=single"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("plugins.auxiliary=null", "plugins.train.lr=0.01", "plugins.network=single"),
+        "plugins.extra={use: ./extra.py:Extra, first: {lr: 0.1, milestones: [1, 2]}, weight: null}",
+    ],
+)
 def test_an_edit_reads_as_it_was_written(text: str) -> None:
     (edit,) = read_overrides([text], Problems("test"))
     assert edit_text(edit) == text
