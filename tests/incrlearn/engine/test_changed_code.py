@@ -1,14 +1,15 @@
 """A run that is gone on with after the code of its plug-ins was changed, or their files moved."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from incrlearn import OutputError, Recipe, Registry, load_network, load_recipe, run_recipe
+from incrlearn import OutputError, Recipe, RecipeNotice, Registry, load_network, load_recipe, run_recipe
 from incrlearn.engine.rundir import changed_code, holds_run_of
-from incrlearn.recipe import load_written
+from incrlearn.recipe import load_written, recipe_from_dict
 from incrlearn.recipe.nodes import dump_yaml
 from incrlearn.testing import SyntheticData, tiny_recipe
 
@@ -106,3 +107,35 @@ def test_another_recipe_is_another_one_whatever_its_code(tmp_path: Path, failed:
     with pytest.raises(OutputError, match=r"(?s)-seed: 1.*\+seed: 5") as told:
         run_recipe(other, tmp_path / "run", device="cpu", resume=True)
     assert "code" not in str(told.value)
+
+
+HEAD = """
+from incrlearn import Plugin, hookimpl
+from incrlearn.network import LinearHead
+
+
+class Mine(Plugin):
+    kind = "head"
+
+    @hookimpl
+    def grow_head(self, state, width):
+        return LinearHead(width, state.task.seen, False, state.generator(self.name))
+"""
+
+
+@pytest.mark.parametrize(("row", "text", "told"), [("head", HEAD, True), ("mine", MENDED, False)])
+def test_a_network_whose_own_code_has_changed_is_loaded_with_a_notice(
+    tmp_path: Path, row: str, text: str, told: bool
+) -> None:
+    (tmp_path / "mine.py").write_text(text)
+    rows = {row: f"{tmp_path}/mine.py:Mine"}
+    plain: dict[str, Any] = tiny_recipe(balance=None, **rows)
+    run_recipe(recipe_from_dict(plain, REGISTRY, "tiny"), tmp_path / "run", device="cpu")
+    for changed in (False, True):
+        (tmp_path / "mine.py").write_text(text + ("CHANGED = True\n" if changed else ""))
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            load_network(tmp_path / "run", registry=REGISTRY)
+        messages = [str(one.message) for one in found if issubclass(one.category, RecipeNotice)]
+        assert len(messages) == (told and changed)
+        assert all(f"the code of plugins.{row} " in message for message in messages)
