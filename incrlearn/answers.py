@@ -1,7 +1,8 @@
 """What plug-ins may answer: each answer is held against what its hook asks for, and refused in words that say both.
 
 Every check takes an answer, gives it back in the form that the engine uses, and raises a `PluginError` that tells what
-was expected and what came. None of them waits for the device: types and shapes are known without it.
+was expected and what came. None of them waits for the device: types and shapes are known without it. Only a term of a
+loss that learns nothing is looked at more closely, see `check_learning_terms`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from incrlearn.errors import PluginError
-from incrlearn.types import HeldOut, LossTerm, Network, Phase, Samples
+from incrlearn.types import HeldOut, LossTerm, Network, Output, Phase, Samples
 
 _LONGEST = 100
 """Letters of a value that are told."""
@@ -156,6 +157,32 @@ def check_loss_terms(answer: object) -> list[LossTerm]:
             wanted = f"a LossTerm '{term.name}' whose weight does not learn, for it would learn to be 0: detach it"
             raise _wrong("loss_terms", wanted, weight)
     return list(answer)
+
+
+def check_learning_terms(answer: object, out: Output) -> list[LossTerm]:
+    """`check_loss_terms`, and each term can change the weights; for now and then, since it may wait for the device.
+
+    It waits only for a term without a gradient, whose value is then read: 0 says that there is nothing to do, as for a
+    batch without an image of an old class, and so does a weight of 0. Where the features have no gradient either, as
+    where the head alone is trained, a term may rightly have none.
+
+    Args:
+        answer: a plug-in's.
+        out: what it was asked about.
+    """
+    terms = check_loss_terms(answer)
+    if not any(part.requires_grad for part in out.parts):
+        return terms
+    for term in terms:
+        if not term.value.requires_grad and float(term.value) != 0 and float(term.weight) != 0:
+            wanted = f"a LossTerm '{term.name}' whose value has a gradient: without one it changes nothing in training"
+            instead = (
+                "compute it from out.logits, out.features or the weights without detach() and torch.no_grad(); "
+                "where it is there to be read alone, give it weight 0, and where it has nothing to do, answer []"
+            )
+            found = f"{float(term.value):g} without a gradient"
+            raise PluginError(f"loss_terms must give {wanted}; got {found}; {instead}")
+    return terms
 
 
 def check_pruned(answer: object) -> dict[str, Any]:

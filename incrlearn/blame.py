@@ -5,14 +5,36 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Mapping
 from itertools import islice
+from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import pluggy
 
-from incrlearn.errors import PluginError
+from incrlearn.errors import IncrlearnError, PluginError
 from incrlearn.hooks import CHANGE_WEIGHTS, MAKE_WEIGHTS
 from incrlearn.types import Task
+
+T = TypeVar("T")
+_CALLERS = frozenset({"incrlearn.calls", "incrlearn.blame"})
+"""Modules below whose frames plug-ins are called."""
+
+
+def opened(open_data: Callable[[Path], T], use: str, root: Path) -> T:
+    """What the ``open`` of a data plug-in gives; what it raises is noted on as what other plug-ins raise in hooks.
+
+    Args:
+        open_data: the bound method.
+        use: what the recipe calls the plug-in.
+        root: the folder of all data sets.
+    """
+    try:
+        return open_data(root)
+    except Exception as error:
+        # Ours say themselves what was looked at.
+        if not isinstance(error, IncrlearnError):
+            error.add_note(f"while 'data', which is {use}, answered open({str(root)!r})")
+        raise
 
 
 def blame(error: BaseException, hook: str, task: Task | None, labels: Mapping[int, str]) -> None:
@@ -66,7 +88,7 @@ def own_frames(error: BaseException) -> TracebackType | None:
     What is above, the way from the command line through the engine to the hook, tells the plug-in's author nothing.
     """
     below = error.__traceback__
-    while below is not None and _module(below) != "incrlearn.calls":
+    while below is not None and _module(below) not in _CALLERS:
         below = below.tb_next
     while below is not None and _module(below).partition(".")[0] in ("incrlearn", "pluggy", "contextlib"):
         # The core's own defaults answer hooks too: where they fail, nothing is to be left out.

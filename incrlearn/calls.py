@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import pluggy
@@ -206,15 +207,16 @@ class Calls:
         with self._blame("batch_start", state.task):
             self._manager.hook.batch_start(state=state, position=position)
 
-    def loss_terms(self, state: RunState, batch: Batch, out: Output) -> list[LossTerm]:
-        """The summands of the loss that take part in ``state.phase``."""
+    def loss_terms(self, state: RunState, batch: Batch, out: Output, closely: bool = False) -> list[LossTerm]:
+        """The summands of the loss in ``state.phase``; looked at ``closely``, each must be able to change weights."""
         terms = state.phase.terms if state.phase is not None else None
         if terms not in self._loss_callers:
             left_out = [p for p in self.plugins if terms is not None and not (terms & p.provides)]
             absent = [self._registered[id(plugin)] for plugin in left_out]
             self._loss_callers[terms] = self._manager.subset_hook_caller("loss_terms", remove_plugins=absent)
         given = {"state": state, "batch": batch, "out": out}
-        lists = self._list(self._loss_callers[terms], state.task, answers.check_loss_terms, given)
+        check = partial(answers.check_learning_terms, out=out) if closely else answers.check_loss_terms
+        lists = self._list(self._loss_callers[terms], state.task, check, given)
         return [term for answer in lists for term in answer]
 
     def after_backward(self, state: RunState) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -151,7 +152,8 @@ def _load_entry(entry: PluginEntry) -> object:
     try:
         return EntryPoint(entry.name, entry.target, GROUP).load()
     except (Exception, SystemExit) as error:
-        raise PluginError(_failed_import(owner, error)) from error
+        remedy = "mend or uninstall it; recipes that do not use it are not affected"
+        raise PluginError(f"{_failed_import(owner, error)}; {remedy}") from error
 
 
 def _load_local(use: str, base: Path) -> object:
@@ -205,15 +207,21 @@ def _import_file(path: Path, use: str) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise PluginError(_failed_import(f"plug-in '{use}' ({path})", error)) from error
+        told = _failed_import(f"plug-in '{use}' ({path})", error)
+        raise PluginError(f"{told}{_line_in(path, error)}; mend it") from error
     return module
 
 
 def _failed_import(owner: str, error: BaseException) -> str:
-    return (
-        f"{owner} cannot be imported: {type(error).__name__}: {error}; "
-        "mend or uninstall it; recipes that do not use it are not affected"
-    )
+    return f"{owner} cannot be imported: {type(error).__name__}: {error}"
+
+
+def _line_in(path: Path, error: BaseException) -> str:
+    """``" (mine.py, line 2)"``: where in a file its import failed; nothing for a syntax error, which tells it."""
+    if isinstance(error, SyntaxError):
+        return ""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return f" ({path.name}, line {lines[-1]})" if lines else ""
 
 
 def _checked(target: object, use: str) -> type[Plugin]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -60,7 +61,8 @@ def show(name: NameArgument) -> None:
 def check(
     name: NameArgument,
     options: Annotated[
-        list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="An option of it; repeatable.")
+        list[str] | None,
+        typer.Option("--set", metavar="OPTION=VALUE", help="An option of it, such as epochs=3; repeatable."),
     ] = None,
     beside: Annotated[
         list[str] | None,
@@ -73,12 +75,21 @@ def check(
     from incrlearn.testing.trial import Subject, Trial
 
     plugin = Registry.discover().load(name, Path.cwd())
-    subject = Subject(plugin, read_pairs("--set", options or ()), read_pairs("--beside", beside or ()))
+    subject = Subject(plugin, below(_read_settings(options or ())), read_pairs("--beside", beside or ()))
     try:
         subject.recipe()
     except RecipeError as error:
-        hint = Problem("give options with --set OPTION=VALUE, other rows of the recipe with --beside ROW=VALUE")
-        raise RecipeError(f"a tiny recipe with {name}", [*error.problems, hint]) from error
+        row = "data." if plugin.kind == "data" else f"plugins.{subject.key}."
+        own = [problem.message.startswith(row) for problem in error.problems]
+        told = [
+            Problem(problem.message.replace(row, "--set ", is_own))
+            for problem, is_own in zip(error.problems, own, strict=True)
+        ]
+        if not all(own):
+            told.append(
+                Problem("give options with --set OPTION=VALUE, other rows of the recipe with --beside ROW=VALUE")
+            )
+        raise RecipeError(f"a tiny recipe with {name}", told) from error
     console = output_console()
     broken = 0
     with tempfile.TemporaryDirectory() as folder:
@@ -93,6 +104,27 @@ def check(
                 say(console, f"  {problem}")
     if broken:
         raise typer.Exit(1)
+
+
+def below(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by dotted name as mappings in one another: ``{"first.epochs": 3}`` as ``{"first": {"epochs": 3}}``."""
+    nested: dict[str, Any] = {}
+    for path, value in settings.items():
+        *parents, name = path.split(".")
+        place = nested
+        for parent in parents:
+            if not isinstance(place.get(parent), dict):
+                place[parent] = {}
+            place = place[parent]
+        place[name] = value
+    return nested
+
+
+def _read_settings(texts: Sequence[str]) -> dict[str, Any]:
+    wrong = [Problem(f"{text}: must be OPTION=VALUE, such as epochs=3") for text in texts if "=" not in text]
+    if wrong:
+        raise RecipeError("--set", wrong)
+    return read_pairs("--set", texts)
 
 
 def _print_all(console: Console, registry: Registry) -> None:

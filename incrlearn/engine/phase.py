@@ -85,7 +85,7 @@ def _run_epoch(
     rate = float(optimizer.param_groups[0]["lr"])
     for number, batch in enumerate(epoch):
         position = number / (batches - 1) if batches > 1 else 1.0
-        totals.add(*train_step(state, phase, batch, position, calls, runtime, optimizer), batch)
+        totals.add(*train_step(state, phase, batch, position, calls, runtime, optimizer, number == 0), batch)
     row = {"kind": "epoch", "task": state.task.number, "tasks": state.task.total, "phase": phase.name}
     row |= {"epoch": state.epoch + 1, "epochs": phase.epochs, "lr": rate, **totals.read()}
     return row | {"seconds": time.monotonic() - started}
@@ -99,14 +99,19 @@ def train_step(
     calls: Calls,
     runtime: Runtime,
     optimizer: torch.optim.Optimizer,
+    opens_epoch: bool = False,
 ) -> tuple[list[LossTerm], Output]:
-    """One step of the optimizer; waits for nothing on the device. Head and losses compute in float32."""
+    """One step of the optimizer; waits for nothing on the device. Head and losses compute in float32.
+
+    Where it ``opens_epoch``, terms are looked at more closely: what changes nothing in the first epoch may be a penalty
+    that was 0 in its first step.
+    """
     calls.batch_start(state, position)
     stages = state.network.stages() if calls.wants("maps", phase) else ()
     with torch.set_grad_enabled(phase.trains == "network"), runtime.autocast(), read_maps(stages) as maps:
         parts = state.network.extract(batch.images)
     out = replace(state.network.classify(parts, phase.temperature), maps=tuple(maps))
-    terms = calls.loss_terms(state, batch, out)
+    terms = calls.loss_terms(state, batch, out, closely=opens_epoch)
     optimizer.zero_grad(set_to_none=True)
     loss = total_loss(terms, phase)
     if not loss.requires_grad:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from incrlearn.answers import described
+from incrlearn.blame import opened
 from incrlearn.calls import Calls
 from incrlearn.data import DataPlugin, Scenario, Source, data_root, make_scenario
 from incrlearn.engine.assemble import backbone_maker, make_calls
@@ -67,7 +69,11 @@ def make_plan(recipe: Recipe, data: Path | None = None) -> Plan:
     plugin = recipe.data.plugin(recipe.data.use, recipe.data.config)
     if not isinstance(plugin, DataPlugin):
         raise PluginError(f"data: '{recipe.data.use}' is no DataPlugin: it has no open(root)")
-    source = plugin.open(data_root(data))
+    source = opened(plugin.open, recipe.data.use, data_root(data))
+    if not isinstance(source, Source):
+        raise PluginError(
+            f"data: open of {recipe.data.use} must give an incrlearn.data.Source; got {described(source)}"
+        )
     problems: list[Problem] = []
     scenario, rows, parameters, notes = None, [], 0, []
     try:

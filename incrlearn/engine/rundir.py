@@ -58,7 +58,7 @@ def _holds(path: Path, recipe: Recipe) -> str:
     if not holds_run_of(path, recipe):
         return "holds another run, of another recipe, seed or options;"
     if (path / RESULT).exists():
-        return f"holds a finished run of this recipe, its numbers are in {RESULT}; to train it once more"
+        return f"holds a finished run of this recipe, its numbers are in {RESULT}; to train it once more,"
     return "holds an unfinished run of this recipe; go on with it by --resume, or"
 
 

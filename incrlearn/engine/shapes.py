@@ -1,4 +1,4 @@
-"""Whether a task's network and its head fit together, found on two images of noise before anything is trained."""
+"""Whether a task's network, its head and its scores fit together, found on two images of noise before any training."""
 
 from __future__ import annotations
 
@@ -12,27 +12,36 @@ import torch
 from torch import Tensor, nn
 
 from incrlearn.answers import described
+from incrlearn.blame import own_frames
 from incrlearn.calls import Calls
 from incrlearn.errors import PluginError
-from incrlearn.types import Network, RunState
+from incrlearn.types import Network, Output, RunState
 
 _IMAGES = 2
+_BEFORE_TRAINING = frozenset({"explain", "hold_out", "memory_quota", "expand", "rebuild", "grow_head"})
+"""Hooks from which a plug-in cannot know more when scores are asked for than it does now."""
 
 
 @torch.no_grad()
 def check_shapes(state: RunState, calls: Calls) -> None:
     """Send two images of noise through the network of a task, and what it makes of them through a copy of its head.
 
+    Plug-ins that score are asked about them too, if they take nothing from the training that is to come.
     Modes, buffers and global generators are left as they are.
 
     Raises:
-        PluginError: features are not as wide as the network says, or the head does not make (B, K) of them.
+        PluginError: features are not as wide as the network says, the head does not make (B, K) of them, or scores are
+            not (B, K).
     """
     with _left_as_it_was(state.network, state.device):
         problem, parts = _problem_of_features(state.network, state)
         hook = "expand"
         if problem is None:
-            problem, hook = _problem_of_head(state.network, parts, state.task.seen), "grow_head"
+            features = torch.cat([part.float() for part in parts], dim=1)
+            problem, logits = _problem_of_head(state.network, features, state.task.seen)
+            hook = "grow_head"
+        if problem is None:
+            _try_scores(state, calls, Output(tuple(part.float() for part in parts), features, logits))
     if problem is None:
         return
     keys = [key for key in dict(calls.answers())[hook] if key != "core"]
@@ -55,21 +64,38 @@ def _problem_of_features(network: Network, state: RunState) -> tuple[str | None,
     return (None if found == wanted else f"{expected}, as its widths say; got {found} from {name}"), parts
 
 
-def _problem_of_head(network: Network, parts: tuple[Tensor, ...], classes: int) -> str | None:
+def _problem_of_head(network: Network, features: Tensor, classes: int) -> tuple[str | None, Tensor]:
     width = network.width
     name = f"{type(network.head).__name__}({network.head.extra_repr()})"
     expected = f"grow_head must give a module ({_IMAGES}, {width}) -> ({_IMAGES}, {classes})"
-    features = torch.cat([part.float() for part in parts], dim=1)
     try:
         # A copy: a head may take what it starts from from the first features that it sees.
         logits = copy.deepcopy(network.head)(features)
     except torch.OutOfMemoryError:
         raise
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
-        return f"{expected}; {name} does not take such features ({_told(error)})"
+        return f"{expected}; {name} does not take such features ({_told(error)})", features
     if isinstance(logits, Tensor) and logits.shape == (_IMAGES, classes):
-        return None
-    return f"{expected}; {name} makes {described(logits)} of them"
+        return None, logits
+    return f"{expected}; {name} makes {described(logits)} of them", features
+
+
+def _try_scores(state: RunState, calls: Calls, out: Output) -> None:
+    """Have an answer to ``scores`` that is no (B, K) refused now, and not when the task is trained.
+
+    Who takes something from training, such as the means of exemplars, has nothing to say yet, or something else. Nor is
+    what a plug-in raises held against it: the state may lack what evaluation will find there.
+    """
+    who = dict(calls.answers())
+    keys = set(who["scores"]) - {"core"}
+    later = who.keys() - _BEFORE_TRAINING - {"scores", "metrics"}
+    if not keys or any(keys & set(who[hook]) for hook in later):
+        return
+    try:
+        calls.scores(state, out)
+    except Exception as error:
+        if own_frames(error) is None:
+            raise
 
 
 def _told(error: Exception) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from incrlearn.errors import RecipeNotice
-from incrlearn.implementations import hooks_of_one_answer, implemented
 from incrlearn.plugin import Plugin
 from incrlearn.recipe.nodes import Place, Problems
 from incrlearn.recipe.notices import tell_at
@@ -65,6 +64,9 @@ def check_fit(plugins: Mapping[str, Row], place: Place, registry: Registry, prob
 
 def _tell_of_answers_that_never_count(plugins: Mapping[str, Row]) -> None:
     """Notice plug-ins whose answer to a hook is not heard, because another's comes first."""
+    # Imports torch, which is there wherever plug-ins were loaded, and not where help is asked for.
+    from incrlearn.implementations import hooks_of_one_answer, implemented
+
     hidden: dict[tuple[str, str], list[str]] = {}
     for hook in hooks_of_one_answer():
         keys = [key for key, row in plugins.items() if hook in implemented(row.plugin)]

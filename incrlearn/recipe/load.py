@@ -290,7 +290,7 @@ def _read_config(
     options = Node({key: node for key, node in _rows(row).items() if key != "use"}, row.place)
     options = use_names_of_today(options, plugin.Config, path, problems)
     try:
-        return validate(plugin.Config, options, path, problems, also_known)
+        return validate(plugin.Config, options, path, problems, also_known, plugin)
     except PluginError as error:
         problems.add(row.place, f"{path}: {error}")
         return None

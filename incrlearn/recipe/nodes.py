@@ -17,6 +17,7 @@ from yaml.scanner import Scanner
 
 from incrlearn.errors import Problem, RecipeError
 from incrlearn.recipe.scalars import Scalar, parse_scalar
+from incrlearn.recipe.wording import space_hint, spaced_out
 
 _TEXT_TAG = "tag:yaml.org,2002:str"
 _PLAIN_TAG = "plain"
@@ -117,8 +118,7 @@ def read_yaml(text: str, place: Place, problems: Problems) -> Node | None:
         problems.add(_at(place, line), f"not valid YAML: the character {chr(error.character)!r} is not allowed")
         return None
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        problems.add(_at(place, mark.line + 1 if mark is not None else None), _syntax_message(error))
+        problems.add(*_syntax_problem(error, text, place))
         return None
     except (ValueError, OverflowError):
         # PyYAML lets chr() fail on escapes such as "\UFFFFFFFF".
@@ -194,7 +194,7 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     except ValueError:
         is_text = False
     # Unquoted and in single quotes, YAML folds line breaks, and U+0085 is one.
-    is_safe = is_text and text.isprintable()
+    is_safe = is_text and text.isprintable() and spaced_out(text) is None
     return dumper.represent_scalar(_TEXT_TAG, text, style=None if is_safe else '"')
 
 
@@ -239,6 +239,13 @@ def _convert_pairs(pairs: Iterable[tuple[yaml.Node, yaml.Node]], place: Place, p
             problems.add(_at(place, line), "a key must be a word, not a list or a mapping")
             continue
         key = str(key_node.value)
+        has_value = value_node.start_mark != value_node.end_mark
+        # With a value behind it, such as in `lr:0.1: {...}`, it is a name.
+        pair = spaced_out(key) if key_node.tag == _PLAIN_TAG and not has_value else None
+        if pair is not None:
+            problems.add(_at(place, line), f"'{key}' is one word to YAML{space_hint(key)}")
+            # What was meant is known, and goes on to be read.
+            key, value_node = pair[0], yaml.ScalarNode(_PLAIN_TAG, pair[1], value_node.start_mark, value_node.end_mark)
         if key in children:
             problems.add(_at(place, line), f"'{key}' is written twice (first on line {lines[key]})")
             continue
@@ -251,6 +258,20 @@ def _refuse_tag(node: yaml.Node, usual: str, place: Place, problems: Problems) -
     if node.tag != usual:
         tag = str(node.tag).replace("tag:yaml.org,2002:", "!!")
         problems.add(place, f"the tag {tag} is not read; write the value without it")
+
+
+def _syntax_problem(error: yaml.MarkedYAMLError, text: str, place: Place) -> tuple[Place, str]:
+    """Where a document cannot be parsed, and why."""
+    marks = [mark.line for mark in (error.problem_mark, error.context_mark) if mark is not None]
+    if not marks:
+        return place, _syntax_message(error)
+    # A colon without a space makes a text that runs on to the next line, where it is noticed.
+    lines = text.splitlines()
+    for number in range(max(0, min(marks) - 1), min(max(marks) + 1, len(lines))):
+        words = lines[number].strip().removeprefix("- ")
+        if spaced_out(words) is not None:
+            return _at(place, number + 1), f"not valid YAML: '{words}'{space_hint(words)}"
+    return _at(place, marks[0] + 1), _syntax_message(error)
 
 
 def _syntax_message(error: yaml.MarkedYAMLError) -> str:

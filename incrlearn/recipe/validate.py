@@ -12,9 +12,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic.errors import PydanticInvalidForJsonSchema
 
 from incrlearn.errors import PluginError, did_you_mean
+from incrlearn.plugin import Plugin
 from incrlearn.recipe.nodes import Node, Problems
 from incrlearn.recipe.scalars import parse_scalar
-from incrlearn.recipe.wording import JsonSchema, dereference, expectation, show
+from incrlearn.recipe.wording import JsonSchema, dereference, expectation, show, space_hint
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -22,7 +23,12 @@ _OWN_MESSAGES = {"value_error", "assertion_error"}
 
 
 def validate(
-    model: type[ModelT], node: Node, path: str, problems: Problems, also_known: Iterable[str] = ()
+    model: type[ModelT],
+    node: Node,
+    path: str,
+    problems: Problems,
+    also_known: Iterable[str] = (),
+    owner: type[Plugin] | None = None,
 ) -> ModelT | None:
     """Options as a model; None where something is wrong with them (it is told to ``problems``).
 
@@ -35,18 +41,20 @@ def validate(
         path: the dotted path of the mapping, such as ``plugins.train``.
         problems: takes what is wrong.
         also_known: further names that may stand beside the options, for suggestions.
+        owner: the plug-in whose options they are, where it is one.
 
     Raises:
         PluginError: the model's own defaults do not fit its types, so that no file could repeat them.
     """
     if not isinstance(node.value, dict):
-        problems.add(node.place, f"{path}: must be a mapping of options, not {show(node.plain())}")
+        hint = space_hint(node.value)
+        problems.add(node.place, f"{path}: must be a mapping of options, not {show(node.plain())}{hint}")
         return None
     given = _without_nulls(model, node)
     try:
         made = _from_json(model, given.plain())
     except ValidationError as error:
-        _tell(error, model, given, path, problems, also_known)
+        _tell(error, model, given, path, problems, also_known, owner)
         return None
     try:
         # Once more through its own text, so that what is stored and read again is equal to the last digit.
@@ -118,6 +126,7 @@ def _tell(
     path: str,
     problems: Problems,
     also_known: Iterable[str],
+    plugin: type[Plugin] | None,
 ) -> None:
     schema = _schema_of(model)
     found = [(_locate(model, node, detail["loc"]), detail) for detail in error.errors(include_url=False)]
@@ -132,7 +141,9 @@ def _tell(
         elif kind == "extra_forbidden":
             fields = located.owner.model_fields if located.owner is not None else {}
             known = {*fields, *(also_known if len(located.steps) == 1 else ())}
-            steps, message = located.steps, f"no such option{did_you_mean(str(detail['loc'][-1]), known)}"
+            steps, name = located.steps, str(detail["loc"][-1])
+            outside = _outside_of_config(name, plugin) if len(steps) == 1 and plugin is not None else ""
+            message = f"no such option{outside or did_you_mean(name, known)}"
         elif kind in _OWN_MESSAGES:
             steps, message = located.steps, str(detail["ctx"]["error"])
         elif any(other[: len(located.steps)] == located.steps != other for other in deepest):
@@ -143,6 +154,15 @@ def _tell(
             continue
         told.add(steps)
         problems.add(located.node.place, f"{_dotted(path, steps)}: {message}")
+
+
+def _outside_of_config(name: str, plugin: type[Plugin]) -> str:
+    """The end of a message about an unknown option that its plug-in has as an attribute of its own; else nothing."""
+    own = [part for part in plugin.__mro__ if issubclass(part, Plugin) and part is not Plugin]
+    written = any(name in vars(part).get("__annotations__", ()) or name in vars(part) for part in own)
+    if not written or hasattr(Plugin, name) or callable(getattr(plugin, name, None)) or name == "config":
+        return ""
+    return f"; {plugin.__name__} has '{name}' as an attribute: options go in its class Config(Plugin.Config)"
 
 
 def _locate(model: type[BaseModel], node: Node, loc: Sequence[str | int]) -> _Located:

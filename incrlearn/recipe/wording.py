@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 JsonSchema = dict[str, Any]
 
 _LONGEST_SHOWN = 60
+_NO_SPACE = re.compile(r"([A-Za-z_]\w*):([^\s:/\\]\S*)")
 
 
 def expectation(schema: JsonSchema, definitions: JsonSchema) -> str:
@@ -41,6 +43,23 @@ def show(value: object) -> str:
         return "a mapping" if value else "an empty mapping"
     shown = f"'{value}'" if isinstance(value, str) else json.dumps(value)
     return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[: _LONGEST_SHOWN - 3]}..."
+
+
+def spaced_out(text: str) -> tuple[str, str] | None:
+    """Key and value of ``weight:0.5``, which YAML takes for one text; None where a text does not begin so.
+
+    An address such as ``http://...`` is none, and neither is a ``file:Class``.
+    """
+    found = _NO_SPACE.match(text)
+    if found is None or (found[2][0].isupper() and found[2].isidentifier()):
+        return None
+    return found[1], found[2]
+
+
+def space_hint(value: object) -> str:
+    """The end of a message about a text in which a space after a colon seems to be missing; else nothing."""
+    pair = spaced_out(value) if isinstance(value, str) else None
+    return f"; write a space after the colon: {pair[0]}: {pair[1]}" if pair is not None else ""
 
 
 def dereference(schema: JsonSchema, definitions: JsonSchema) -> JsonSchema:

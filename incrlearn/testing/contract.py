@@ -41,4 +41,5 @@ class PluginContract:
         if reason is not None:
             pytest.skip(reason)
         problems = check.find(trial)
-        assert not problems, "\n".join([f"not so: {check.rule}", *problems])
+        if problems:
+            pytest.fail("\n".join([f"not so: {check.rule}", *problems]), pytrace=False)

@@ -57,10 +57,23 @@ class Subject:
     @property
     def plain(self) -> dict[str, Any]:
         """A tiny DER recipe with the subject in it, as plain values."""
-        row = {"use": KEY, **self.options}
+        row = {"use": KEY, **self._short, **self.options}
         if self.plugin.kind == "data":
             return tiny_recipe(**self.beside) | {"data": {**row, "tasks": 3}}
         return tiny_recipe(**{**self.beside, self.key: row})
+
+    @property
+    def _short(self) -> dict[str, Any]:
+        """Of the row that it replaces, the options that it has too: a phase would train for the epochs of a paper.
+
+        Options that would go against those that are given are left out: a schedule that does not fit other epochs, a
+        budget in another form.
+        """
+        replaced = tiny_recipe()["plugins"].get(self.key)
+        if not isinstance(replaced, dict) or (self.plugin.kind == "memory" and self.options):
+            return {}
+        short = {**replaced, "milestones": [], "warmup": 0} if self.options else replaced
+        return {option: value for option, value in short.items() if option in self.plugin.Config.model_fields}
 
     @property
     def can_be_left_out(self) -> bool:

@@ -244,19 +244,11 @@ class Lies(Plugin):
         return Wider([make_backbone("task 1")])
 
 
-class Detached(Plugin):
-    """A loss without a gradient."""
+class Bare(Plugin):
+    """The classic: a loss that is no term."""
 
     kind = "loss"
     provides = frozenset({"classification"})
-
-    @hookimpl
-    def loss_terms(self, out: Output) -> list[LossTerm]:
-        return [LossTerm(self.name, out.logits.detach().mean())]
-
-
-class Bare(Detached):
-    """The classic: a loss that is no term."""
 
     @hookimpl
     def loss_terms(self, out: Output) -> Any:
@@ -279,7 +271,7 @@ class Greedy(Plugin):
 
 
 def run(out: Path, **rows: object) -> None:
-    made = {"synthetic": SyntheticData, "narrow": Narrow, "lies": Lies, "detached": Detached, "bare": Bare}
+    made = {"synthetic": SyntheticData, "narrow": Narrow, "lies": Lies, "bare": Bare}
     registry = Registry.of({**made, "greedy": Greedy})
     plain: dict[str, object] = {"network": "single", "auxiliary": None, "balance": None, **rows}
     run_recipe(recipe_from_dict(tiny_recipe(**plain), registry, "tiny"), out, device="cpu")
@@ -309,11 +301,6 @@ def test_network_that_is_not_as_wide_as_it_says_is_told_before_training(tmp_path
     words = r"plugins.network: expand must give .* makes \[\(2, 11\)\] of images \(2, 1, 8, 8\), .*; got \[\(2, 8\)\]"
     with pytest.raises(PluginError, match=words):
         run(tmp_path / "run", network="lies")
-
-
-def test_loss_without_a_gradient_is_told(tmp_path: Path) -> None:
-    with pytest.raises(PluginError, match=r"no gradient comes from the loss of phase 'train' \(loss\)"):
-        run(tmp_path / "run", loss="detached")
 
 
 def test_bare_loss_is_told(tmp_path: Path) -> None:

@@ -130,8 +130,8 @@ def test_local_files_of_one_name_stay_apart_and_edits_are_seen(tmp_path: Path) -
         ("./focal.py", r"write the file and its class, such as"),
         ("./focal.py:", r"write the file and its class, such as"),
         ("./focal.py:NotOne", r"not a subclass of incrlearn\.Plugin"),
-        ("./bad.py:X", r"cannot be imported: SyntaxError"),
-        ("./leaves.py:X", r"cannot be imported: SystemExit"),
+        ("./bad.py:X", r"cannot be imported: SyntaxError: invalid syntax \(bad\.py, line 1\); mend it$"),
+        ("./leaves.py:X", r"cannot be imported: SystemExit: 3 \(leaves\.py, line 2\); mend it$"),
         ("./config.py:X", r"X\.Config must inherit from Plugin\.Config"),
         ("./use.py:X", r"an option cannot be called 'use'"),
     ],
@@ -141,15 +141,17 @@ def test_local_file_that_cannot_be_used_is_told(tmp_path: Path, use: str, messag
     files = {
         "focal": LOCAL,
         "bad": "def",
-        "leaves": "import sys; sys.exit(3)",
+        "leaves": "import sys\nsys.exit(3)",
         "config": f"{head}    class Config(BaseModel): pass\n",
         "use": f"{head}    class Config(Plugin.Config):\n        use: int = 1\n",
     }
     for name, text in files.items():
         (tmp_path / f"{name}.py").write_text(text)
+    before = set(sys.modules)
     with pytest.raises(PluginError, match=message):
         Registry([]).load(use, tmp_path)
-    assert not [name for name in sys.modules if name.startswith(("incrlearn_local_bad", "incrlearn_local_leaves"))]
+    left = sys.modules.keys() - before
+    assert not [name for name in left if name.startswith(("incrlearn_local_bad", "incrlearn_local_leaves"))]
 
 
 def test_absolute_use_means_the_same_from_anywhere(tmp_path: Path) -> None:

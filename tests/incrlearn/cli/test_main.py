@@ -171,3 +171,43 @@ def test_earlier_name_of_an_option_is_told_once_beside_the_result(incrlearn: Any
     )
     assert [row for row in done.err.splitlines() if row.startswith("notice: ") and row.endswith(notice)] != []
     assert done.err.count("notice: ") == 1
+
+
+DATA = """
+from incrlearn.data import DataPlugin
+
+
+class Broken(DataPlugin):
+    def open(self, root):
+        return self.read({})
+
+    def read(self, index):
+        return index["train"]
+
+
+class Nothing(DataPlugin):
+    def open(self, root):
+        return None
+"""
+
+
+def test_data_plugin_that_raises_shows_its_own_frames_alone(incrlearn: Any, folder: Path) -> None:
+    (folder / "mine.py").write_text(DATA)
+    (folder / "mine.yaml").write_text("extends: small.yaml\ndata: {use: './mine.py:Broken'}\n")
+    outcome = incrlearn("check", "mine.yaml", "--data", "images")
+    assert outcome.code == 1
+    lines = outcome.err.splitlines()
+    assert lines[0] == "Traceback of the plug-in (most recent call last):"
+    assert [line.rpartition(", in ")[2] for line in lines if line.startswith("  File ")] == ["open", "read"]
+    assert lines[-2:] == [
+        "error: KeyError: 'train'",
+        f"  while 'data', which is {(folder / 'mine.py').resolve()}:Broken, answered open('images')",
+    ]
+
+
+def test_data_plugin_that_gives_no_source_is_told(incrlearn: Any, folder: Path) -> None:
+    (folder / "mine.py").write_text(DATA)
+    (folder / "mine.yaml").write_text("extends: small.yaml\ndata: {use: './mine.py:Nothing'}\n")
+    outcome = incrlearn("check", "mine.yaml")
+    assert outcome.code == 2
+    assert "mine.py:Nothing must give an incrlearn.data.Source; got None" in outcome.err

@@ -127,6 +127,35 @@ def test_recipe_passes_the_check(kind: str, outcomes: Any) -> None:
     assert f"my_{kind}_digits, seed 1" in printed
 
 
+def test_option_that_was_renamed_in_the_plugin_alone_is_told_in_a_few_lines(incrlearn: Any, folder: Path) -> None:
+    assert incrlearn("new-plugin", "softer", "--kind", "loss", "--out", "softer").code == 0
+    source = folder / "softer" / "src"
+    module = source / "incrlearn_softer" / "__init__.py"
+    code = module.read_text(encoding="utf-8")
+    renamed = code.replace("smoothing: float = ", "share: float = ").replace("config.smoothing", "config.sheer")
+    module.write_text(renamed, encoding="utf-8")
+    # What an installer leaves beside a package.
+    about = source / "incrlearn_softer-0.1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: incrlearn-softer\nVersion: 0.1.0\n")
+    (about / "entry_points.txt").write_text("[incrlearn.plugins]\nsofter = incrlearn_softer:Softer\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "tests/test_contract.py", "-k", "recipe or trains"],
+        cwd=folder / "softer",
+        env={**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "softer_digits.yaml: 1 problem\n  line 4: plugins.loss.smoothing: no such option" in done.stdout
+    assert (
+        "not so: three tasks are trained with it\nAttributeError: 'Config' object has no attribute 'sheer'; "
+        in done.stdout
+    )
+    assert f"{module}, line " in done.stdout
+    assert len(done.stdout.splitlines()) < 13, done.stdout
+
+
 def complaints(folder: Path) -> str:
     """What ruff has to say of the packages below a folder, each under its own configuration."""
     said = ""

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from incrlearn import __version__
+from incrlearn.cli.plugins import below
 
 GREEDY = """
 import torch
@@ -89,3 +90,23 @@ def test_check_asks_for_what_the_plugin_needs(incrlearn: Any) -> None:
     assert outcome.code == 2
     assert "plugins.memory: give exactly one of total, per_class" in outcome.err
     assert "give options with --set OPTION=VALUE" in outcome.err
+
+
+def test_check_takes_options_of_options_and_tells_what_is_wrong_with_them(incrlearn: Any) -> None:
+    given = ("first.epochs=0", "first.wramup=1", "epohcs=2", "plugins.train.lr=1")
+    outcome = incrlearn("plugins", "check", "sgd", *(word for text in given for word in ("--set", text)))
+    assert outcome.code == 2
+    assert [line.partition(":")[0] for line in outcome.err.splitlines()[1:]] == [
+        "  --set first.epochs",
+        "  --set first.wramup",
+        "  --set epohcs",
+        "  --set plugins",
+    ]
+    assert "--set first.wramup: no such option; did you mean 'warmup'?" in outcome.err
+    assert below({"first.epochs": 3, "lr": 1, "first.lr": 2}) == {"first": {"epochs": 3, "lr": 2}, "lr": 1}
+
+
+def test_check_asks_for_an_option_and_its_value(incrlearn: Any) -> None:
+    outcome = incrlearn("plugins", "check", "herding", "--set", "total: 3")
+    assert outcome.code == 2
+    assert "total: 3: must be OPTION=VALUE, such as epochs=3" in outcome.err

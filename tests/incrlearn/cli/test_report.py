@@ -44,7 +44,7 @@ class Counting(HTMLParser):
 def test_a_page_over_trained_runs_has_every_part(trained: Path, incrlearn: Any) -> None:
     outcome = incrlearn("report", str(trained))
     assert (outcome.code, outcome.err) == (0, "")
-    assert outcome.out == "report.html: runs 3, groups 2\n"
+    assert outcome.out == f"written, for a browser: {Path('report.html').resolve()} (runs 3, groups 2)\n"
     page = Counting(Path("report.html"))
     assert page.sections == ["results", "curve", "matrices", "costs", "kept", "differences"]
     assert page.figures == 4
@@ -54,10 +54,21 @@ def test_the_page_goes_where_it_is_wanted_over_another_one(trained: Path, incrle
     for runs in (trained, trained / "small1"):
         outcome = incrlearn("report", str(runs), "--out", "pages/ours.html")
         assert outcome.code == 0
-    assert outcome.out == "pages/ours.html: runs 1, groups 1\n"
-    page = Counting(tmp_path / "pages" / "ours.html")
+    path = (tmp_path / "pages" / "ours.html").resolve()
+    assert outcome.out == f"written, for a browser: {path} (runs 1, groups 1)\n"
+    page = Counting(path)
     assert "kept" not in page.sections
     assert not (tmp_path / "report.html").exists()
+
+
+def test_a_file_that_is_no_page_of_ours_is_left_alone(trained: Path, incrlearn: Any, tmp_path: Path) -> None:
+    (tmp_path / "notes.html").write_text("<title>my notes</title>")
+    outcome = incrlearn("report", str(trained / "small1"), "--out", "notes.html")
+    assert outcome.code == 2
+    assert "notes.html is there and no page of incrlearn; name another file with --out" in outcome.err
+    assert (tmp_path / "notes.html").read_text() == "<title>my notes</title>"
+    (tmp_path / "notes.html").write_text("")
+    assert incrlearn("report", str(trained / "small1"), "--out", "notes.html").code == 0
 
 
 def test_figures_are_written_as_png_too(trained: Path, incrlearn: Any) -> None:
@@ -79,7 +90,9 @@ def test_runs_that_are_not_finished_are_named_and_left_out(trained: Path, incrle
     shutil.copy(trained / "small1" / "recipe.yaml", tmp_path / "open")
     outcome = incrlearn("report", str(trained / "small1"), "open")
     assert outcome.code == 0
-    assert outcome.out.splitlines() == ["left out, not finished: open", "report.html: runs 1, groups 1"]
+    left_out, written = outcome.out.splitlines()
+    assert left_out == "left out, not finished: open"
+    assert written.endswith("report.html (runs 1, groups 1)")
     assert "Left out, not finished:" in Path("report.html").read_text()
 
 

@@ -55,10 +55,10 @@ def test_run_prints_the_numbers_of_its_result_beside_what_is_expected(finished: 
     assert "every number: out/result.json" in process.stdout
 
 
-def test_out_that_holds_another_run_is_refused(finished: Any, incrlearn: Any) -> None:
+def test_out_that_holds_a_finished_run_is_refused(finished: Any, incrlearn: Any) -> None:
     outcome = incrlearn("run", "small.yaml", "--device", "cpu", "--out", str(finished[0]))
     assert outcome.code == 2
-    assert "holds another run" in outcome.err
+    assert "out holds a finished run of this recipe, its numbers are in result.json" in outcome.err
     assert incrlearn("run", "small.yaml", "--out", str(finished[0]), "--resume").code == 2
 
 

@@ -264,7 +264,7 @@ def test_frozen_extractors_are_stored_once(finished: tuple[Result, Snapshots]) -
 def test_directory_of_another_run_is_not_written_over(finished: tuple[Result, Snapshots], tmp_path: Path) -> None:
     result, _ = finished
     before = (result.run_dir / "result.json").read_text()
-    with pytest.raises(OutputError, match="holds another run"):
+    with pytest.raises(OutputError, match="holds a finished run of this recipe"):
         run(result.run_dir)
     with pytest.raises(OutputError, match="is finished"):
         run(result.run_dir, resume=True)

@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from incrlearn import OutputError, Registry
-from incrlearn.engine.rundir import hold_run_dir, open_run_dir
+from incrlearn.engine.rundir import hold_run_dir, open_run_dir, write_result
 from incrlearn.recipe import Recipe, recipe_from_dict
 from incrlearn.testing import SyntheticData, tiny_recipe
 
@@ -40,8 +41,20 @@ def test_a_second_process_is_refused_until_the_first_is_dead(tmp_path: Path, rec
         first.wait()
         with hold_run_dir(out):
             pass
-    with pytest.raises(OutputError, match="holds another run"):
+    with pytest.raises(OutputError, match="holds an unfinished run of this recipe; go on with it by --resume, or name"):
         open_run_dir(out, recipe, resume=False)
+
+
+def test_what_a_folder_holds_already_is_told(tmp_path: Path, recipe: Recipe) -> None:
+    open_run_dir(tmp_path, recipe, resume=False)
+    other = replace(recipe, seed=recipe.seed + 1)
+    with pytest.raises(OutputError, match="holds another run, of another recipe, seed or options; name another"):
+        open_run_dir(tmp_path, other, resume=False)
+    write_result(tmp_path, {})
+    with pytest.raises(OutputError, match=r"holds a finished run of this recipe, its numbers are in result\.json; to"):
+        open_run_dir(tmp_path, recipe, resume=False)
+    with pytest.raises(OutputError, match="holds another run"):
+        open_run_dir(tmp_path, other, resume=False)
 
 
 def test_what_a_full_disk_left_of_a_beginning_is_no_obstacle(tmp_path: Path, recipe: Recipe) -> None:

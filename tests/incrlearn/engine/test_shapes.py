@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from incrlearn import PluginError, RunState, Task
+from incrlearn import Output, Plugin, PluginError, RunState, Task, TaskPasses, hookimpl
 from incrlearn.calls import Calls
 from incrlearn.engine.shapes import check_shapes
 from incrlearn.network import BranchedNetwork, LinearHead, build_backbone
@@ -74,3 +74,52 @@ def test_mistake_in_a_head_is_told_with_its_line() -> None:
 
     with pytest.raises(PluginError, match=r"RuntimeError at .*test_shapes\.py, line \d+: stack expects"):
         try_head(stack)
+
+
+class Scores(Plugin):
+    """Answers ``scores`` with what it is told to make of the logits, and counts how often."""
+
+    kind = "score"
+    asked = 0
+    make: Callable[[Tensor], Tensor]
+
+    @hookimpl
+    def scores(self, out: Output) -> Tensor:
+        self.asked += 1
+        return self.make(out.logits)
+
+
+class LearnsFirst(Scores):
+    """Has nothing to say before the task has ended."""
+
+    @hookimpl
+    def task_end(self, state: RunState, passes: TaskPasses) -> None:
+        pass
+
+
+def try_scores(plugin: type[Scores], make: Callable[[Tensor], Tensor]) -> Scores:
+    network = BranchedNetwork([build_backbone(OPTIONS, channels=1, seed=1)])
+    network.head = nn.Linear(8, 4)
+    scores = plugin("mine", plugin.Config())
+    scores.make = make
+    check_shapes(RunState(1, torch.device("cpu"), Task(1, 2, 0, 4), (1, 8, 8), current=network), Calls([scores]))
+    return scores
+
+
+def test_scores_of_a_wrong_shape_are_told_before_training() -> None:
+    words = r"^plugins.mine: scores must give a floating tensor \(B, K\) of \(2, 4\); got a tensor \(2,\) of int64"
+    with pytest.raises(PluginError, match=words) as caught:
+        try_scores(Scores, lambda logits: logits.argmax(dim=1))
+    assert caught.value.__notes__ == ["while 'mine' answered scores, task 1"]
+    assert try_scores(Scores, lambda logits: logits.softmax(dim=1)).asked == 1
+
+
+def test_scores_that_wait_for_the_end_of_a_task_are_not_tried() -> None:
+    assert try_scores(LearnsFirst, lambda logits: logits[:, :0]).asked == 0
+
+
+def test_scores_that_raise_before_training_are_not_held_against_them() -> None:
+    def give_up(_: Tensor) -> Tensor:
+        raise PluginError("not yet")
+
+    assert try_scores(Scores, give_up).asked == 1

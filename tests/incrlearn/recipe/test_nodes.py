@@ -80,3 +80,11 @@ def test_what_is_no_recipe_yaml_is_one_problem_with_its_line(text: str, line: in
 
 def test_deep_nesting_is_refused() -> None:
     assert read("[" * 20_000)[1] == ["not read: nested too deeply"]
+
+
+def test_a_name_with_a_colon_is_a_name_where_a_value_follows() -> None:
+    problems = Problems("test")
+    root = read_yaml("variants:\n  lr:0.1: {plugins.train.lr: 0.1}\n", Place(), problems)
+    assert root is not None
+    assert root.plain() == {"variants": {"lr:0.1": {"plugins.train.lr": 0.1}}}
+    assert not problems

@@ -12,7 +12,7 @@ from pydantic import field_serializer
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
-from incrlearn import Batch, LossTerm, Output, Plugin, RunState, hookimpl
+from incrlearn import Batch, LossTerm, Output, Plugin, Registry, RunState, hookimpl
 from incrlearn.network import LinearHead
 from incrlearn.testing.checks import all_checks
 from incrlearn.testing.trial import Subject, Trial
@@ -385,3 +385,21 @@ def test_a_planted_fault_is_found_by_its_rule(
     found = broken_rules(plugin, tmp_path)
     assert set(found) == rules, found
     assert not rules or any(words in problem for problem in found[min(rules)])
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "wanted"),
+    [
+        ("sgd", {}, {"epochs": 3, "milestones": [2], "warmup": 1}),
+        ("sgd", {"epochs": 1}, {"epochs": 1, "milestones": [], "warmup": 0, "batch": 16}),
+        ("sgd", {"first": {"epochs": 1}}, {"epochs": 3, "milestones": []}),
+        ("herding", {}, {"total": 18}),
+        ("herding", {"per_class": 2}, {"total": None, "per_class": 2}),
+    ],
+)
+def test_a_row_that_is_replaced_lends_the_options_that_keep_the_trial_short(
+    name: str, options: dict[str, Any], wanted: dict[str, Any]
+) -> None:
+    subject = Subject(Registry.discover().load(name, Path()), options)
+    row = subject.recipe().resolved()["plugins"][subject.key]
+    assert {option: row[option] for option in wanted} == wanted
