@@ -240,10 +240,13 @@ def _convert_pairs(pairs: Iterable[tuple[yaml.Node, yaml.Node]], place: Place, p
             continue
         key = str(key_node.value)
         has_value = value_node.start_mark != value_node.end_mark
-        # With a value behind it, such as in `lr:0.1: {...}`, it is a name.
-        pair = spaced_out(key) if key_node.tag == _PLAIN_TAG and not has_value else None
+        # With a value behind it, such as in `lr:0.1: {...}`, it is a name, unless a bracket says that it is none.
+        may_be_pair = key_node.tag == _PLAIN_TAG and (not has_value or bool(set(key) & set("{}[]")))
+        pair = spaced_out(key) if may_be_pair else None
         if pair is not None:
             problems.add(_at(place, line), f"'{key}' is one word to YAML{space_hint(key)}")
+            if has_value:
+                continue
             # What was meant is known, and goes on to be read.
             key, value_node = pair[0], yaml.ScalarNode(_PLAIN_TAG, pair[1], value_node.start_mark, value_node.end_mark)
         if key in children:
