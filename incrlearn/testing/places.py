@@ -7,42 +7,87 @@ was left on the host, is told.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
+from torch._C import _functorch
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
+
+from incrlearn.testing.mixing import IN_LISTS, MAY_MIX, MOVING, NUMPY, OF_NUMBERS, TO_HOST, is_in_place
 
 DEVICE = torch.device("cpu", 1)
 """The device that stands for a GPU."""
-_MAY_MIX = frozenset(
-    {
-        *("copy_", "__setitem__", "to", "type_as", "backward", "has_names", "is_same_size", "numel"),
-        *("_has_compatible_shallow_copy_type", "set_", "_make_subclass", "unflatten"),
-    }
-)
-"""Functions that take tensors of several places."""
-_INDEXING = frozenset({"__getitem__"})
-"""Functions whose first tensor may lie on the device and the others on the host, but not the other way round."""
-_TO_HOST = frozenset({"cpu", "tolist", "item"})
-_MOVING = frozenset({"cpu", "to", "as_tensor", "asarray"})
-_NUMPY = frozenset({"numpy", "__array__"})
+_BACKWARD = "_engine_run_backward"
+"""What ``backward`` and ``grad`` of torch.autograd call."""
+Tell = Callable[[str, str], None]
+"""Is given the operation and what is wrong with it, while it is under way."""
+
+
+@contextmanager
+def second_device(tell: Tell) -> Iterator[None]:
+    """Let `DEVICE` be a place of its own, for as long as it lasts."""
+    places = Places(tell)
+    run_backward, load = vars(torch.autograd)[_BACKWARD], torch.load
+
+    def watched_backward(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        # While torch handles `backward` no mode is asked; hooks of gradients and custom functions are called from it.
+        with places.of_gradients(args[0]), places:
+            return run_backward(*args, **kwargs)
+
+    def placed(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        if not is_device(kwargs.get("map_location")):
+            return load(*args, **kwargs)
+        loaded = load(*args, **{**kwargs, "map_location": "cpu"})
+        places.remember(tensors_in([list(loaded.values()) if isinstance(loaded, dict) else loaded]), there=True)
+        return loaded
+
+    with (
+        patch.object(torch.autograd, _BACKWARD, watched_backward),
+        patch.object(torch, "load", placed),
+        places,
+    ):
+        yield
 
 
 class Places(TorchFunctionMode):
-    """Remembers which tensors lie on `DEVICE`, and tells what a GPU would refuse.
+    """Remembers which memory lies on `DEVICE`, and tells what a GPU would refuse.
 
     A place is one of the memory, not of the object: views, parameters and detached tensors lie where their memory does.
     """
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        """Let ``tell`` be called with what would not work, while it happens."""
+    def __init__(self, tell: Tell) -> None:
         super().__init__()
         self._tell = tell
         # A memory that is let go of leaves its key behind, which the weak reference keeps from being used anew.
-        self._on_device: dict[int, StorageWeakRef] = {}
+        self._known: dict[int, tuple[StorageWeakRef, bool]] = {}
+        self._unknown_is_there = False
+
+    @contextmanager
+    def of_gradients(self, losses: Iterable[Tensor]) -> Iterator[None]:
+        """Within, memory that nobody has seen is that of gradients, which lie where the loss does."""
+        before, self._unknown_is_there = self._unknown_is_there, any(map(self.lies_on_device, losses))
+        try:
+            yield
+        finally:
+            self._unknown_is_there = before
+
+    def lies_on_device(self, tensor: Tensor) -> bool:
+        """Whether a tensor lies on the device, and not on the host."""
+        key = _memory(tensor)
+        return key is not None and (self._known[key][1] if key in self._known else self._unknown_is_there)
+
+    def remember(self, tensors: Iterable[Tensor], there: bool) -> None:
+        """Take note of where new memory lies; what is known stays where it is, whatever is copied into it."""
+        for tensor in tensors:
+            key = _memory(tensor)
+            if key is not None and key not in self._known:
+                self._known[key] = (StorageWeakRef(_bare(tensor).untyped_storage()), there)  # type: ignore[no-untyped-call]
 
     def __torch_function__(
         self,
@@ -51,28 +96,78 @@ class Places(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401
-        """Call ``function``, note what is wrong with its arguments' places, and remember those of what it gives."""
+        """Call ``function``, tell what is wrong with its arguments' places, and remember those of what it gives."""
         options = dict(kwargs or {})
         if function == Tensor.device.__get__:
             return DEVICE if self.lies_on_device(args[0]) else function(*args, **options)
         name = getattr(function, "__name__", "")
-        given = _tensors([*args, *options.values()])
-        self._check(name, given, args, options)
-        there = self._is_there(name, given, _target(name, args, options))
-        if name in _MOVING:
+        given = tensors_in([*args, *options.values()])
+        there = self._is_there(name, given, args, options)
+        if name == "__set__":
+            if getattr(getattr(function, "__self__", None), "__name__", "") == "grad":
+                self._check_mixed("grad", given, given)
+        elif name == "__setitem__":
+            self._check_setting(given, args)
+        else:
+            self._check(name, given, args, options, there)
+        if name in MOVING:
             return self._moved(function, given, args, options, there)
         result = function(*args, **options)
-        if there:
-            self._remember(_tensors([result]))
+        found = tensors_in([result])
+        if found:
+            taken = set(map(_memory, given))
+            self.remember((tensor for tensor in found if _memory(tensor) not in taken), there)
         return result
 
-    def _is_there(self, name: str, given: Sequence[Tensor], target: torch.device | Tensor | None) -> bool:
+    def _is_there(self, name: str, given: Sequence[Tensor], args: Sequence[Any], options: Mapping[str, Any]) -> bool:
         """Whether the result of a call lies on the device."""
+        target = _target(name, args, options)
         if isinstance(target, Tensor):
             return self.lies_on_device(target)
         if target is not None:
             return target == DEVICE
-        return name not in _TO_HOST | _NUMPY and self._any_on_device(given)
+        if name in TO_HOST:
+            return False
+        if name in OF_NUMBERS:
+            # Told of no device, these read numbers from a device and put them on the host; of a tensor they are a copy.
+            return bool(args) and isinstance(args[0], Tensor) and name not in ("arange", "full") and self._any(given)
+        return self._any(given)
+
+    def _any(self, tensors: Iterable[Tensor]) -> bool:
+        return any(map(self.lies_on_device, tensors))
+
+    def _check(
+        self, name: str, given: Sequence[Tensor], args: Sequence[Any], options: Mapping[str, Any], there: bool
+    ) -> None:
+        if options.get("generator") is not None and (self._any(given[:1]) if is_in_place(name) else there):
+            self._tell(
+                name,
+                "draws on the device: a GPU refuses the CPU's generator, and its own draws other numbers; draw on the "
+                "CPU, then .to(state.device)",
+            )
+        if name in NUMPY and not options.get("force") and self._any(given):
+            self._tell(name, "cannot read a tensor that lies on the device; write .cpu() before it")
+        if name in MAY_MIX or (name == "__getitem__" and self.lies_on_device(args[0])):
+            return
+        # A number of the host goes along with anything, a number of the device with nothing of the host.
+        target = given[:1] if is_in_place(name) else given if name in IN_LISTS else ()
+        counted = [one for one in given if one.dim() > 0 or self.lies_on_device(one) or any(one is it for it in target)]
+        self._check_mixed(name, counted, counted)
+
+    def _check_setting(self, given: Sequence[Tensor], args: Sequence[Any]) -> None:
+        """``x[index] = value``: slices are copied across, tensors as indices are not."""
+        indices = tensors_in([args[1]])
+        numbers = not isinstance(args[2], Tensor) or args[2].dim() == 0
+        if indices and not (numbers and self.lies_on_device(args[0])):
+            decisive = [args[0], *indices] if numbers else [args[0], args[2]]
+            self._check_mixed("setting by an index", decisive, given)
+
+    def _check_mixed(self, name: str, decisive: Sequence[Tensor], given: Sequence[Tensor]) -> None:
+        if len({self.lies_on_device(one) for one in decisive}) < 2:
+            return
+        where = [f"{tuple(one.shape)} on the {'device' if self.lies_on_device(one) else 'host'}" for one in given]
+        advice = "make them on state.device or move them by .to; a module's own go into register_buffer"
+        self._tell(name, f"mixes tensors of two devices: {', '.join(where)}; {advice}")
 
     def _moved(
         self,
@@ -86,89 +181,61 @@ class Places(TorchFunctionMode):
         # Told of a number, torch would copy from the CPU to the CPU.
         host = torch.device("cpu")
         result = function(
-            *(host if _is_device(one) else one for one in args),
-            **{key: host if _is_device(one) else one for key, one in options.items()},
+            *(host if is_device(one) else one for one in args),
+            **{key: host if is_device(one) else one for key, one in options.items()},
         )
-        memories = {_memory(tensor) for tensor in given}
-        if there != self._any_on_device(given[:1]) and _memory(result) in memories:
+        if not isinstance(result, Tensor):
+            return result
+        if is_lazy(result):
+            # Without values yet, it is told to another device by itself.
+            self._known.pop(_memory(result) or 0, None)
+        elif there != self._any(given[:1]) and _memory(result) in set(map(_memory, given)):
             result = result.clone()
-        if there:
-            self._remember([result])
+        self.remember([result], there)
         return result
 
-    def lies_on_device(self, tensor: Tensor) -> bool:
-        """Whether a tensor lies on the device, and not on the host."""
-        key = _memory(tensor)
-        return key is not None and key in self._on_device
 
-    def _any_on_device(self, tensors: Sequence[Tensor]) -> bool:
-        """Where something computed from ``tensors`` lies; a number goes where the rest is."""
-        decisive = [tensor for tensor in tensors if tensor.dim() > 0] or tensors
-        return any(map(self.lies_on_device, decisive))
+def is_device(value: object) -> bool:
+    """Whether a value names `DEVICE`."""
+    return isinstance(value, torch.device | str) and str(value) == str(DEVICE)
 
-    def _check(self, name: str, given: Sequence[Tensor], args: Sequence[Any], options: Mapping[str, Any]) -> None:
-        if options.get("generator") is not None and self._fills_the_device(name, given, args, options):
-            advice = "draw on the CPU, then .to(state.device)"
-            self._tell(f"{name} draws on the device, which refuses the CPU's generator; {advice}")
-        if name in _NUMPY and self._any_on_device(given):
-            self._tell("numpy cannot read a tensor that lies on the device; write .cpu() before it")
-        if name in _MAY_MIX or name.startswith("__set__"):
-            return
-        sized = [tensor for tensor in given if tensor.dim() > 0]
-        places = [self.lies_on_device(tensor) for tensor in sized]
-        if len(set(places)) < 2 or (name in _INDEXING and places[0]):
-            return
-        shapes = ", ".join(
-            f"{tuple(tensor.shape)} on the {'device' if there else 'host'}"
-            for tensor, there in zip(sized, places, strict=True)
-        )
-        self._tell(f"{name} mixes tensors of two devices: {shapes}; make them on state.device, or move them by .to")
 
-    def _fills_the_device(
-        self, name: str, given: Sequence[Tensor], args: Sequence[Any], options: Mapping[str, Any]
-    ) -> bool:
-        return _target(name, args, options) == DEVICE or (name.endswith("_") and self._any_on_device(given[:1]))
+def tensors_in(values: Iterable[Any]) -> list[Tensor]:
+    """The tensors with values among some values, and in lists and tuples of them."""
+    found: list[Tensor] = []
+    for value in values:
+        if isinstance(value, Tensor):
+            if not is_lazy(value):
+                found.append(value)
+        # Long lists are of numbers.
+        elif isinstance(value, list | tuple) and value and not isinstance(value[0], int | float):
+            found += tensors_in(value)
+    return found
 
-    def _remember(self, tensors: Iterable[Tensor]) -> None:
-        for tensor in tensors:
-            key = _memory(tensor)
-            if key is not None and key not in self._on_device:
-                self._on_device[key] = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
+
+def _bare(tensor: Tensor) -> Tensor:
+    """The tensor within those that ``torch.func``, or a lazy module, wraps around it."""
+    if is_lazy(tensor):
+        tensor = tensor.data
+    while _functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = _functorch.get_unwrapped(tensor)
+    return tensor
 
 
 def _memory(tensor: Tensor) -> int | None:
     """What tells a tensor's memory from all others; None where it has none of its own."""
     try:
-        return int(tensor.untyped_storage()._cdata)
-    except (NotImplementedError, RuntimeError):
+        return int(_bare(tensor).untyped_storage()._cdata)
+    except (NotImplementedError, RuntimeError, ValueError):
         return None
-
-
-def _tensors(values: Iterable[Any]) -> list[Tensor]:
-    """The tensors among some values, and in lists and tuples of them."""
-    found: list[Tensor] = []
-    for value in values:
-        if isinstance(value, Tensor):
-            found.append(value)
-        # Long lists are of numbers.
-        elif isinstance(value, list | tuple) and value and not isinstance(value[0], int | float):
-            found += _tensors(value)
-    return found
 
 
 def _target(name: str, args: Sequence[Any], options: Mapping[str, Any]) -> torch.device | Tensor | None:
     """Where a call puts its result: a device, where another tensor lies, or None where it does not say."""
     said = options.get("device")
     if name == "to":
-        said = next((one for one in (said, options.get("other"), *args[1:]) if _is_place(one)), None)
+        given = (said, options.get("other"), *args[1:])
+        said = next((one for one in given if isinstance(one, torch.device | str | Tensor)), None)
     elif said is None:
         said = next((one for one in args if isinstance(one, torch.device)), None)
     return torch.device(said) if isinstance(said, str) else said
-
-
-def _is_device(value: object) -> bool:
-    return isinstance(value, torch.device | str) and str(value) == str(DEVICE)
-
-
-def _is_place(value: object) -> bool:
-    return isinstance(value, torch.device | str | Tensor)

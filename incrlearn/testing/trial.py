@@ -19,7 +19,7 @@ from incrlearn.hooks import HOT, Row, hookimpl
 from incrlearn.plugin import Plugin
 from incrlearn.recipe import Recipe, recipe_from_dict
 from incrlearn.registry import Registry
-from incrlearn.testing.places import DEVICE, Places
+from incrlearn.testing.places import DEVICE, second_device
 from incrlearn.testing.vigil import Vigil
 from incrlearn.testing.worlds import SyntheticData, tiny_recipe
 
@@ -121,7 +121,7 @@ class Trial:
         """Three tasks in one go, on the CPU, under watch."""
         vigil = Vigil(self.subject.key, self.subject.plugin)
         out, recipe = self._folder / "through", self.subject.recipe()
-        with Places(vigil.misplaced):
+        with second_device(vigil.misplaced):
             result = run_recipe(recipe, out, device=DEVICE, watchers=[vigil], around=vigil.around)
         return result, vigil
 

@@ -63,6 +63,7 @@ class Vigil:
         self._plugin = plugin
         self._state: RunState | None = None
         self._hook: str | None = None
+        self._told: set[tuple[str | None, str, int | None, str]] = set()
 
     @hookimpl
     def prepare(self, state: RunState) -> None:
@@ -88,12 +89,15 @@ class Vigil:
             for answer in answers:
                 self._check_terms(answer, where)
 
-    def misplaced(self, message: str) -> None:
-        """Note what a GPU would refuse, where the plug-in's hook or a module of its own is at it."""
-        innermost = _own_frame()
-        if self._hook is None and (innermost is None or not _is_source_of(self._plugin, innermost.filename)):
+    def misplaced(self, operation: str, message: str) -> None:
+        """Note what a GPU would refuse, once a line, where the plug-in's hook or a module of its own is at it."""
+        own = _own_frame(self._plugin)
+        if self._hook is None and (own is None or not _is_source_of(self._plugin, own.filename)):
             return
-        self._note("device", f"{self._where(self._hook or 'forward')}:{_line(innermost)} {message}")
+        place = (self._hook, own.filename if own is not None else "", own.lineno if own is not None else 0, operation)
+        if place not in self._told:
+            self._told.add(place)
+            self._note("device", f"{self._where(self._hook or 'forward')}:{_line(own)} {operation} {message}")
 
     def _where(self, hook: str) -> str:
         return f"{hook}, {self._state.task}" if self._state is not None else hook
@@ -136,7 +140,7 @@ class Vigil:
 
     @contextmanager
     def _nothing_waited_for(self, where: str) -> Iterator[None]:
-        with _Waits() as waits, _Reads(waits):
+        with _Waits(self._plugin) as waits, _Reads(waits):
             yield
         for operation in dict.fromkeys(waits.seen):
             hint = "leave values on it, and keep to operations of known sizes"
@@ -156,14 +160,15 @@ class Vigil:
 class _Waits(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes the operations that a device would be waited for."""
 
-    def __init__(self) -> None:
+    def __init__(self, plugin: type[Plugin]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._plugin = plugin
         self.seen: list[str] = []
         self.is_off = False
 
     def note(self, operation: str) -> None:
         """Remember an operation, and the line of the plug-in that asks for it."""
-        self.seen.append(f"{operation}{_line(_own_frame())}")
+        self.seen.append(f"{operation}{_line(_own_frame(self._plugin))}")
 
     def __torch_dispatch__(
         self,
@@ -218,11 +223,12 @@ class _Reads(TorchFunctionMode):
             self._waits.is_off = False
 
 
-def _own_frame() -> traceback.FrameSummary | None:
-    """The innermost line under way that is neither torch's nor incrlearn's."""
+def _own_frame(plugin: type[Plugin]) -> traceback.FrameSummary | None:
+    """The innermost line under way that is the plug-in's; else that of whoever is neither torch nor incrlearn."""
     libraries = {Path(torch.__file__).parent, Path(__file__).parents[1]}
-    own = [frame for frame in traceback.extract_stack() if not libraries & set(Path(frame.filename).parents)]
-    return own[-1] if own else None
+    others = [frame for frame in traceback.extract_stack() if not libraries & set(Path(frame.filename).parents)]
+    own = [frame for frame in others if _is_source_of(plugin, frame.filename)]
+    return next(reversed(own or others), None)
 
 
 def _line(frame: traceback.FrameSummary | None) -> str:
@@ -231,11 +237,14 @@ def _line(frame: traceback.FrameSummary | None) -> str:
 
 
 def _is_source_of(plugin: type[Plugin], file: str) -> bool:
-    """Whether a file is the one of a plug-in, or of the package that it lies in."""
-    module = sys.modules[plugin.__module__]
+    """Whether a file is the one of a plug-in, of the package that it lies in, or a helper beside it."""
+    own = getattr(sys.modules[plugin.__module__], "__file__", None)
     package = sys.modules.get(plugin.__module__.partition(".")[0])
     folders = [Path(folder) for folder in getattr(package, "__path__", [])]
-    return file == getattr(module, "__file__", None) or any(folder in Path(file).parents for folder in folders)
+    if not folders and own is not None:
+        folders = [Path(own).parent]
+    is_installed = "site-packages" in file and "site-packages" not in str(own)
+    return file == own or (not is_installed and any(folder in Path(file).parents for folder in folders))
 
 
 def _is_mask(index: object) -> bool:

@@ -336,10 +336,10 @@ FAULTS: list[tuple[type[Plugin], set[str], str]] = [
     (
         DrawsOnTheDevice,
         {"device"},
-        "randn draws on the device, which refuses the CPU's generator; draw on the CPU, then",
+        "randn draws on the device: a GPU refuses the CPU's generator, and its own draws other numbers",
     ),
     (ReadsByNumpy, {"device"}, "numpy cannot read a tensor that lies on the device; write .cpu() before it"),
-    (HeadWithAHostTensor, {"device"}, "forward, task 1: in test_contract.py, line "),
+    (HeadWithAHostTensor, {"device"}, "forward: in test_contract.py, line "),
     (StaysOnTheDevice, set(), ""),
     (GivesNoScalar, {"trains"}, ""),
     (GivesNoGradient, {"trains"}, "whose value has a gradient: without one it changes nothing in training"),
