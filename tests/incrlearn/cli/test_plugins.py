@@ -86,9 +86,9 @@ def test_check_of_a_sound_one_leaves_with_0(incrlearn: Any) -> None:
 
 
 def test_check_asks_for_what_the_plugin_needs(incrlearn: Any) -> None:
-    outcome = incrlearn("plugins", "check", "herding")
+    outcome = incrlearn("plugins", "check", "channel_mask")
     assert outcome.code == 2
-    assert "plugins.memory: give exactly one of total, per_class" in outcome.err
+    assert "plugins.subject: give exactly one of keep" in outcome.err
     assert "give options with --set OPTION=VALUE" in outcome.err
 
 
