@@ -11,8 +11,8 @@ from incrlearn.errors import IncrlearnError
 from incrlearn.recipe import written_from_dict
 from incrlearn.registry import Registry, is_local, without_folder
 
-CODE = "its code"
-"""In a row, the digest of its plug-in's code; no option can be called so."""
+CODE = "code-digest"
+"""In a row, the digest of its plug-in's code; no option can be called so, being no identifier."""
 
 
 def as_comparable(records: Sequence[RunRecord], registry: Registry) -> list[RunRecord]:

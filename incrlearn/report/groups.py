@@ -118,6 +118,14 @@ def repeated(runs: Sequence[RunRecord]) -> list[list[RunRecord]]:
     return [[run for run in runs if run.fingerprint == one] for one, count in counts.items() if count > 1]
 
 
+def _of_its_own(row: dict[str, Any], peers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The options of a row that are not the same in all of ``peers``, flat; null ones are told by others."""
+    flats = [flatten(peer) for peer in peers]
+    mine = flatten(row)
+    differing = [path for path in mine if len({json.dumps(flat.get(path)) for flat in flats}) > 1]
+    return {path: mine[path] for path in differing if mine[path] is not None}
+
+
 def _variants(groups: Sequence[Sequence[RunRecord]]) -> list[str] | None:
     """What an ablation calls each group; None where one of them has no such name of its own."""
     names = [{run.variant for run in runs} for runs in groups]
@@ -149,6 +157,11 @@ def _distinction(record: RunRecord, others: Sequence[RunRecord]) -> tuple[str, .
     replaced = {key for key, found in uses.items() if len(found) > 1}
     words += [f"{key}={own['plugins'][key]['use']}" for key in rows if key in replaced]
     skipped = tuple(f"plugins.{key}." for key in uneven | replaced)
+    for key in (key for key in rows if key in uneven | replaced and key in own["plugins"]):
+        # Beside other plug-ins, what tells it from groups that use the same one.
+        row = own["plugins"][key]
+        peers = [other for plain in same if (other := plain["plugins"].get(key, {})).get("use") == row["use"]]
+        words += [f"{key}.{path}={show_value(value)}" for path, value in _of_its_own(row, peers).items()]
     flats = [flatten(plain) for plain in same]
     for path in dict.fromkeys(path for flat in flats for path in flat):
         values = [json.dumps(flat.get(path)) for flat in flats]

@@ -59,12 +59,15 @@ def _row_difference(topic: str, kind: str, groups: Sequence[Group], keys: Sequen
     uses = _short_uses([row["use"] for row in rows])
     options = [_options(kind, row) for row in rows]
     # Options of different plug-ins have nothing to do with one another.
-    differing = differing_keys(options) if len(set(uses)) == 1 else []
+    differing = {
+        use: differing_keys([own for other, own in zip(uses, options, strict=True) if other == use]) for use in uses
+    }
     lacking = len(having) < len(groups) and kind not in _IN_PROTOCOL
+    alone = len(differing) == 1 and not lacking
     words = []
     for use, own in zip(uses, options, strict=True):
-        said = ", ".join(topics.option_words({key: own[key]}) if key in own else f"no {key}" for key in differing)
-        words.append(", ".join(filter(None, [use if lacking or not differing else "", said])))
+        said = [topics.option_words({key: own[key]}) if key in own else f"no {key}" for key in differing[use]]
+        words.append(", ".join(said if alone and said else [use, *said]))
     if not lacking:
         return word_difference(topic, [group for group, _ in having], words)
     told = {group.label: said for (group, _), said in zip(having, words, strict=True)}

@@ -80,9 +80,9 @@ def test_runs_of_one_code_are_of_one_method_wherever_the_file_lies(record_of: Re
 def test_runs_of_other_code_are_of_another_method_and_told_apart_by_it(record_of: RecordOf) -> None:
     records = [of_code(record_of(), "a", "3f0c"), of_code(record_of(), "a", "77ab")]
     groups = group_runs(as_comparable(records, REGISTRY))
-    assert [group.distinction for group in groups] == [("loss.its code=3f0c",), ("loss.its code=77ab",)]
+    assert [group.distinction for group in groups] == [("loss.code-digest=3f0c",), ("loss.code-digest=77ab",)]
     (found,) = method_differences(groups)
-    assert (found.topic, [side.words for side in found.sides]) == ("loss", ["its code 3f0c", "its code 77ab"])
+    assert (found.topic, [side.words for side in found.sides]) == ("loss", ["code-digest 3f0c", "code-digest 77ab"])
 
 
 def test_code_of_a_row_that_others_lack_is_told_with_the_row_alone(record_of: RecordOf) -> None:
@@ -91,3 +91,24 @@ def test_code_of_a_row_that_others_lack_is_told_with_the_row_alone(record_of: Re
     plain = {key: value for key, value in mine.recipe.items() if key != "code"} | {"plugins": without}
     groups = group_runs(as_comparable([mine, replace(mine, recipe=plain)], REGISTRY))
     assert [group.distinction for group in groups] == [(), ("without loss",)]
+
+
+def test_options_and_code_are_told_among_groups_of_one_plugin_beside_others(record_of: RecordOf) -> None:
+    mine = [of_code(record_of(), "a", "3f0c"), of_code(record_of(), "a", "77ab")]
+    heavy = of_code(record_of(), "a", "77ab")
+    heavy.recipe["plugins"]["loss"]["weight"] = 2.0
+    plain = record_of({"plugins.loss": {"use": "cross_entropy"}})
+    groups = group_runs(as_comparable([*mine, heavy, plain], REGISTRY))
+    assert [group.distinction for group in groups] == [
+        ("loss=mine.py:Mine", "loss.weight=1.0", "loss.code-digest=3f0c"),
+        ("loss=mine.py:Mine", "loss.weight=1.0", "loss.code-digest=77ab"),
+        ("loss=mine.py:Mine", "loss.weight=2.0", "loss.code-digest=77ab"),
+        ("loss=cross_entropy",),
+    ]
+    (found,) = method_differences(groups)
+    assert [side.words for side in found.sides] == [
+        "mine.py:Mine, weight 1.0, code-digest 3f0c",
+        "mine.py:Mine, weight 1.0, code-digest 77ab",
+        "mine.py:Mine, weight 2.0, code-digest 77ab",
+        "cross_entropy",
+    ]
