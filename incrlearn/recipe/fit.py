@@ -15,6 +15,7 @@ _EXACTLY_ONE = ("network", "head")
 _AT_LEAST_ONE = ("loss", "phase")
 FROM_THE_ENGINE = frozenset({"teacher", "maps"})
 """Words that the engine provides to whoever needs them."""
+_LABELS = "classification"
 _ASKED_IN_EVERY_PHASE = frozenset({"select_data", "param_groups", "make_optimizer"})
 """Hooks that several plug-ins answer, each in the phases that are its own."""
 
@@ -60,6 +61,7 @@ def check_fit(plugins: Mapping[str, Row], place: Place, registry: Registry, prob
             if others:
                 problems.add(row.place, f"plugins.{key} does not go with {_named(others)}: {why}")
     _tell_of_answers_that_never_count(plugins)
+    _tell_of_losses_that_add_up(plugins)
 
 
 def _tell_of_answers_that_never_count(plugins: Mapping[str, Row]) -> None:
@@ -77,6 +79,17 @@ def _tell_of_answers_that_never_count(plugins: Mapping[str, Row]) -> None:
         message = (
             f"plugins.{later}: '{first}' comes before it and answers {_named(hooks)} too, of which the first answer "
             "that is not None counts; see incrlearn explain"
+        )
+        tell_at(plugins[later].place, message, RecipeNotice)
+
+
+def _tell_of_losses_that_add_up(plugins: Mapping[str, Row]) -> None:
+    """Notice a second loss that learns the labels: it was perhaps meant in place of the first."""
+    keys = [key for key, row in plugins.items() if row.plugin.kind == "loss" and _LABELS in row.provides]
+    for later in keys[1:]:
+        message = (
+            f"plugins.{later} provides '{_LABELS}' as plugins.{keys[0]} does, and both losses count; to replace that "
+            f"one, call the row {keys[0]}"
         )
         tell_at(plugins[later].place, message, RecipeNotice)
 

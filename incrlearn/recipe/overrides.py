@@ -41,6 +41,9 @@ def read_overrides(overrides: Sequence[str], problems: Problems) -> list[Edit]:
         if not equals or not all(path.strip().split(".")):
             problems.add(place, "must be path=value, such as plugins.train.lr=0.05 or plugins.auxiliary=null")
             continue
+        if not text.strip():
+            problems.add(place, "nothing stands behind the '='; write null to take out what is there")
+            continue
         value = read_yaml(text, place, problems)
         if value is not None:
             edits.append(Edit(path.strip(), value, place))
@@ -91,10 +94,37 @@ def _is_known(
             problems.add(place, f"{path}: '{parent}' is a single value, nothing is below it")
             return False
         below = f" below '{parent}'" if parent else ""
-        hint = "; a new row needs a use: {use: name}" if parent == "plugins" and depth == len(keys) - 1 else ""
-        problems.add(place, f"{path}: this recipe has no '{key}'{below}{did_you_mean(key, known.keys)}{hint}")
+        hint = _full_path(root, keys, registry, base) if not parent else ""
+        hint = hint or did_you_mean(key, _without_nulls(root, parent, known.keys))
+        if parent == "plugins":
+            hint += "; a new row is given whole: plugins.name={use: name}"
+        problems.add(place, f"{path}: this recipe has no '{key}'{below}{hint}")
         return False
     return True
+
+
+def _without_nulls(root: Node, parent: str, keys: frozenset[str]) -> set[str]:
+    """Of the rows of ``plugins`` those that are there; other keys as they are."""
+    rows = root.get("plugins")
+    if parent != "plugins" or rows is None:
+        return set(keys)
+    return {key for key in keys if (row := rows.get(key)) is not None and row.value is not None}
+
+
+def _full_path(root: Node, keys: Sequence[str], registry: Registry, base: Path) -> str:
+    """The end of a message about a path that lacks its beginning: a row of ``plugins``, or an option of one."""
+    rows = root.get("plugins")
+    written = rows.value if rows is not None and isinstance(rows.value, dict) else {}
+    if keys[0] in written:
+        return f"; did you mean plugins.{'.'.join(keys)}?"
+    owners = [
+        key
+        for key, row in written.items()
+        if row.value is not None
+        and any(keys[0] in model.model_fields for model in _config_of(rows, key, registry, base))
+    ]
+    paths = [f"plugins.{owner}.{'.'.join(keys)}" for owner in owners]
+    return f"; did you mean {' or '.join(paths)}?" if paths else ""
 
 
 def _known_below(root: Node, path: Sequence[str], registry: Registry, base: Path) -> _Known:

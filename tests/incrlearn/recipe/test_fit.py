@@ -134,3 +134,10 @@ def test_plugin_whose_answer_never_counts_is_told_at_its_line(
     (notice,) = told
     assert str(notice.message).startswith("plugins.again: 'kept' comes before it and answers 'memory_quota' too")
     assert path.read_text().splitlines()[notice.lineno - 1] == "  again: counts"
+
+
+def test_second_loss_that_learns_the_labels_is_told_at_its_line(write: Any, registry: Registry, good: str) -> None:
+    path: Path = write(f"{good.rstrip()}\n  focal: loss\n")
+    with pytest.warns(RecipeNotice, match=r"plugins.focal provides 'classification' as plugins.loss does") as told:
+        load_recipe(path, registry)
+    assert path.read_text().splitlines()[told[0].lineno - 1] == "  focal: loss"
