@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import re
 import sys
 import traceback
 from collections.abc import Iterable, Mapping
@@ -12,9 +13,10 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 
+from incrlearn.declared import check_declarations, missing_type
 from incrlearn.errors import PluginError, did_you_mean
 from incrlearn.plugin import Plugin
-from incrlearn.source import code_digest
+from incrlearn.source import LOCAL, code_digest
 
 GROUP = "incrlearn.plugins"
 """The entry-point group in which packages register plug-ins."""
@@ -46,7 +48,6 @@ class Registry:
         """
         self._classes = MappingProxyType(dict(classes or {}))
         self._entries = tuple(sorted({entry for entry in entries if entry.name not in self._classes}))
-        self._digests: dict[type[Plugin], str | None] = {}
 
     @classmethod
     def discover(cls) -> Registry:
@@ -76,10 +77,16 @@ class Registry:
         Raises:
             PluginError: no such plug-in, two packages claim the name, its module fails at import, or it is no plug-in.
         """
+        plugin = check_declarations(self._found(use, base), use)
+        # Taken now: a file may be edited while what was imported from it runs on.
+        self.code_of(absolute_use(use, base), plugin)
+        return plugin
+
+    def _found(self, use: str, base: Path) -> object:
         if is_local(use):
-            return _checked(_load_local(use, base), use)
+            return _load_local(use, base)
         if use in self._classes:
-            return _checked(self._classes[use], use)
+            return self._classes[use]
         claims = [entry for entry in self._entries if entry.name == use]
         if not claims:
             known = {entry.name for entry in self.entries()}
@@ -87,13 +94,13 @@ class Registry:
         if len(claims) > 1:
             owners = " and ".join(f"'{entry.distribution}'" for entry in claims)
             raise PluginError(f"two packages claim the name '{use}': {owners}; uninstall one of them")
-        return _checked(_load_entry(claims[0]), use)
+        return _load_entry(claims[0])
 
     def code_of(self, use: str, plugin: type[Plugin]) -> str | None:
         """What tells the code of a plug-in of a file, or of another package than incrlearn, from what it was before.
 
         Args:
-            use: what a recipe says.
+            use: what a recipe says, see `absolute_use`.
             plugin: the class that `load` gave for it.
 
         Returns:
@@ -101,9 +108,11 @@ class Registry:
         """
         if not is_local(use) and all(entry.distribution == _OWN for entry in self._entries if entry.name == use):
             return None
-        if plugin not in self._digests:
-            self._digests[plugin] = code_digest(plugin)
-        return self._digests[plugin]
+        if is_local(use) and not plugin.__module__.startswith(LOCAL):
+            # Made or imported there: the file that the recipe names is what counts.
+            file = use.rpartition(":")[0]
+            return code_digest(plugin, _import_file(_local_file(use, file, Path()), use).__name__)
+        return code_digest(plugin)
 
     def loadable(self) -> list[tuple[str, type[Plugin]]]:
         """Every registered plug-in that can be loaded, sorted by name; loads them all, so only for lists and hints."""
@@ -132,7 +141,12 @@ def absolute_use(use: str, base: Path) -> str:
 
 def without_folder(use: str) -> str:
     """``file.py:Class`` of a class in a file, whatever folder it lies in; names stay."""
-    return Path(use.rpartition(":")[0]).name + f":{use.rpartition(':')[2]}" if is_local(use) else use
+    if not is_local(use):
+        return use
+    file, _, attribute = use.rpartition(":")
+    # A run may come from a machine that separates folders by backslashes.
+    name = re.split(r"[\\/]", file)[-1]
+    return f"{name}:{attribute}"
 
 
 def _discovered() -> list[PluginEntry]:
@@ -194,7 +208,9 @@ def _import_file(path: Path, use: str) -> ModuleType:
         digest = hashlib.sha256(str(path).encode() + b"\0" + path.read_bytes()).hexdigest()[:12]
     except OSError as error:
         raise PluginError(f"'{use}': {path} cannot be read ({error.strerror})") from error
-    name = f"incrlearn_local_{path.stem}_{digest}"
+    # A dot in it would make a module of a package.
+    stem = re.sub(r"\W", "_", path.stem)
+    name = f"{LOCAL}{stem}_{digest}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -213,7 +229,8 @@ def _import_file(path: Path, use: str) -> ModuleType:
 
 
 def _failed_import(owner: str, error: BaseException) -> str:
-    return f"{owner} cannot be imported: {type(error).__name__}: {error}"
+    told = missing_type(error) or f"{type(error).__name__}: {error}"
+    return f"{owner} cannot be imported: {told}"
 
 
 def _line_in(path: Path, error: BaseException) -> str:
@@ -222,13 +239,3 @@ def _line_in(path: Path, error: BaseException) -> str:
         return ""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     return f" ({path.name}, line {lines[-1]})" if lines else ""
-
-
-def _checked(target: object, use: str) -> type[Plugin]:
-    if not (isinstance(target, type) and issubclass(target, Plugin)):
-        raise PluginError(f"'{use}' is {target!r}, not a subclass of incrlearn.Plugin")
-    if not (isinstance(target.Config, type) and issubclass(target.Config, Plugin.Config)):
-        raise PluginError(f"'{use}': {target.__name__}.Config must inherit from Plugin.Config")
-    if "use" in target.Config.model_fields:
-        raise PluginError(f"'{use}': an option cannot be called 'use', the word that names a plug-in in a recipe")
-    return target

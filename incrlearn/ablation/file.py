@@ -23,7 +23,7 @@ from incrlearn.recipe import (
     shipped_ablations,
     shipped_recipes,
 )
-from incrlearn.recipe.shipped import existing_file, recipe_name
+from incrlearn.recipe.shipped import recipe_name
 from incrlearn.recipe.wording import show
 from incrlearn.registry import Registry
 
@@ -92,7 +92,7 @@ def _read_base(
         problems.add(node.place, f"base: must be a recipe's path from this file, or its name, not {show(node.plain())}")
         return None
     try:
-        found = existing_file(node.value, path.parent) or find_recipe(node.value)
+        found = find_recipe(node.value, path.parent)
     except RecipeError as error:
         problems.add(node.place, f"base: '{node.value}': {error.problems[0].message}")
         return None

@@ -94,12 +94,19 @@ def read_job_recipe(job: Job, registry: Registry) -> Recipe:
     from incrlearn.recipe import recipe_from_dict
 
     recipe = recipe_from_dict(job.recipe, registry, job.name)
-    if recipe.fingerprint != job.fingerprint:
+    if recipe.fingerprint == job.fingerprint:
+        return recipe
+    then, now = job.recipe.get("code", {}), recipe.code
+    changed = [path for path in sorted({*then, *now}) if then.get(path) != now.get(path)]
+    if changed:
         raise PluginError(
-            f"the recipe is {recipe.fingerprint} here and {job.fingerprint} where the ablation was begun: "
-            "its plug-ins must be the same in both places, and their code must not change while it trains"
+            f"the code of {', '.join(changed)} is not what it was when the ablation was begun: "
+            "put the file back, or run the ablation again, which trains changed code anew"
         )
-    return recipe
+    raise PluginError(
+        f"the recipe is {recipe.fingerprint} here and {job.fingerprint} where the ablation was begun: "
+        "its plug-ins must be the same in both places; install the same versions, or run the ablation again"
+    )
 
 
 def _as_begun(recipe: Recipe, run_dir: Path) -> Recipe:

@@ -20,7 +20,7 @@ from incrlearn.ablation.table import (
     find_column,
 )
 from incrlearn.engine.record import RUNS, RunRecord
-from incrlearn.engine.rundir import write_atomically
+from incrlearn.engine.rundir import begun_recipe, code_differences, words_of_code, write_atomically
 from incrlearn.errors import OutputError
 
 Key = tuple[str, int]
@@ -53,7 +53,25 @@ def tabulate(
             for column in columns_of(grid)
         }
         rows.append(Row(variant.name, variant.edits, values, states | dict.fromkeys(done, DONE)))
-    return build_table(grid.title, grid.base, grid.seeds, columns_of(grid), rows, _notes(grid, list(records.values())))
+    notes = _notes(grid, list(records.values()))
+    if pool.any_code and (told := other_code(cells, pool)):
+        notes.append(f"{told}.")
+    return build_table(grid.title, grid.base, grid.seeds, columns_of(grid), rows, notes)
+
+
+def other_code(cells: Sequence[Cell], pool: Pool) -> str:
+    """``"2 runs were trained with other code of plugins.loss"``: finished ones of other code than their cells have.
+
+    Returns:
+        Empty where there are none.
+    """
+    others = [(cell, run_dir) for cell in cells if (run_dir := pool.of_other_code(cell)) is not None]
+    found: dict[str, str | None] = {}
+    for cell, run_dir in others:
+        begun = begun_recipe(run_dir, cell.recipe)
+        found |= code_differences(begun, cell.recipe) if begun is not None else dict.fromkeys(cell.recipe.code)
+    were = "run was" if len(others) == 1 else "runs were"
+    return f"{len(others)} {were} trained {words_of_code(found)}" if found else ""
 
 
 def columns_of(grid: Grid) -> list[Column]:

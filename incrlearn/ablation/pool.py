@@ -6,15 +6,21 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
 
 from incrlearn.ablation.grid import Cell
 from incrlearn.ablation.table import DONE, INTERRUPTED, NOT_RUN
 from incrlearn.engine.checkpoint import newest_checkpoint
 from incrlearn.engine.record import RunRecord, is_finished, is_run, read_record
-from incrlearn.engine.rundir import RECIPE, RESULT
+from incrlearn.engine.rundir import RECIPE, RESULT, begun_recipe
 from incrlearn.errors import IncrlearnError, OutputError
 from incrlearn.recipe import Recipe, load_written
-from incrlearn.registry import Registry
+from incrlearn.registry import Registry, is_local, without_folder
+
+_Outline: TypeAlias = tuple[str, tuple[str, ...]]
+"""See `_outline`."""
 
 
 class Pool:
@@ -35,19 +41,30 @@ class Pool:
         """
         self.folder = folder
         self._registry = registry
-        self._any_code = any_code
+        self.any_code = any_code
         self._found: _Found | None = None
 
     def run_dir(self, cell: Cell) -> Path:
         """Where a run lies, or will lie."""
-        other = self.of_other_code(cell) if self._any_code else None
-        return self._own(cell) or other or self.folder / cell.recipe.fingerprint
+        other = self.of_other_code(cell) if self.any_code else None
+        return other or self._own(cell) or self.folder / cell.recipe.fingerprint
 
     def of_other_code(self, cell: Cell) -> Path | None:
-        """A finished run that differs in the code of its plug-ins alone, where there is none that does not."""
-        if not cell.recipe.code or self._own(cell) is not None:
+        """A finished run that differs in the code of its plug-ins alone, where no finished one does not."""
+        if not cell.recipe.code:
             return None
-        return self._look().any_code.get(_without_code(cell.recipe))
+        own = self._own(cell)
+        if own is not None and is_finished(own):
+            return None
+        wanted = _without_code(cell.recipe)
+        found = self._look()
+        if wanted in found.any_code:
+            return found.any_code[wanted]
+        for run_dir in found.moved.get(_outline(cell.recipe.resolved()), ()):
+            begun = begun_recipe(run_dir, cell.recipe)
+            if begun is not None and _without_code(begun) == wanted:
+                return run_dir
+        return None
 
     def _own(self, cell: Cell) -> Path | None:
         """The run of this very recipe, if it was begun."""
@@ -92,14 +109,16 @@ class Pool:
         """Read the recipes of all runs, once."""
         if self._found is not None:
             return self._found
-        self._found = _Found({}, {})
+        self._found = _Found({}, {}, {})
         folders = [recipe.parent for recipe in sorted(self.folder.glob(f"*/{RECIPE}"))]
         runs = [folder for folder in folders if re.fullmatch("[0-9a-f]{12}", folder.name)]
         for run_dir in sorted(runs, key=_finished_at, reverse=True):
             try:
                 recipe = load_written(run_dir / RECIPE, self._registry)
-            # Of plug-ins that are not here, or with options that are no more: nobody asks for it now.
+            # Of plug-ins that are not here, or not where they were, or with options that are no more.
             except IncrlearnError:
+                if is_finished(run_dir) and (outline := _outline(_plain(run_dir))) is not None:
+                    self._found.moved.setdefault(outline, []).append(run_dir)
                 continue
             if recipe.fingerprint != run_dir.name:
                 self._found.earlier.setdefault(recipe.fingerprint, run_dir)
@@ -116,6 +135,8 @@ class _Found:
     """By the fingerprint that their recipe has now, where that is not their name."""
     any_code: dict[str, Path]
     """Finished ones by their recipe without its code."""
+    moved: dict[_Outline | None, list[Path]]
+    """Finished ones that cannot be read with the files where they lay, by their `_outline`."""
 
 
 def _finished_at(run_dir: Path) -> float:
@@ -124,4 +145,22 @@ def _finished_at(run_dir: Path) -> float:
 
 
 def _without_code(recipe: Recipe) -> str:
-    return recipe.with_code({}).fingerprint
+    """The fingerprint without the code, and without the folders that plug-ins of files lie in."""
+    rows = [choice for choice in recipe.choices if choice.plugin.affects_result and is_local(choice.use)]
+    return recipe.with_code({choice.path: "any" for choice in rows}).fingerprint
+
+
+def _plain(run_dir: Path) -> Any:  # noqa: ANN401 (whatever a file holds)
+    try:
+        return yaml.safe_load((run_dir / RECIPE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+
+
+def _outline(plain: Any) -> _Outline | None:  # noqa: ANN401 (whatever a file holds)
+    """Seed and plug-ins of a written recipe: little enough to be told without the plug-ins; None where it is none."""
+    try:
+        rows = [plain["data"], *plain["plugins"].values()]
+        return str(plain["seed"]), tuple(without_folder(row["use"]) for row in rows)
+    except (TypeError, KeyError, AttributeError):
+        return None

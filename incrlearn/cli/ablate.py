@@ -118,17 +118,15 @@ def read_seeds(text: str) -> list[int]:
 
 def _tell_of_other_code(console: Console, cells: Sequence[Cell], pool: Pool, counted: bool) -> None:
     """Tell of finished runs that were trained with other code of plug-ins."""
-    from incrlearn.engine.rundir import changed_code
+    from incrlearn.ablation.outcome import other_code
 
-    others = [(cell, run_dir) for cell in cells if (run_dir := pool.of_other_code(cell)) is not None]
-    if not others:
+    told = other_code(cells, pool)
+    if not told:
         return
-    changed = sorted({path for cell, run_dir in others for path in changed_code(run_dir, cell.recipe)})
-    trained = f"{_runs(len(others))} trained with other code of {', '.join(changed)}"
     if counted:
-        say(console, f"{trained}, counted all the same (--any-code)")
+        say(console, f"{told}, counted all the same (--any-code)")
     else:
-        say(console, f"{trained}, and not counted; where the change makes no difference, --any-code counts them")
+        say(console, f"{told}, and not counted; where the change makes no difference, --any-code counts them")
 
 
 def _check_plans(grid: Grid, waiting: Sequence[Cell], data: Path | None, device: str) -> None:
@@ -194,7 +192,7 @@ def _print_grid(
             place = pool.run_dir(cell).name
             table.add_row(*(Text(text) for text in (name, str(cell.seed), state, place, edits)))
     console.print(table)
-    say(console, f"runs lie in {pool.folder}, by the fingerprints of their recipes")
+    say(console, f"runs lie in {pool.folder.resolve()}, by the fingerprints of their recipes")
     guesses = [expected_seconds(cell, records) for cell in waiting]
     known = [guess for guess in guesses if guess is not None]
     if not waiting:
@@ -220,11 +218,12 @@ def _print_table(
     from incrlearn.cli.ablation_table import ablation_footnotes, ablation_table
 
     table = tabulate(grid, cells, pool.finished(cells), failures, pool)
-    console.print(ablation_table(table))
-    for line in ablation_footnotes(table):
-        say(console, line)
+    # Before anything is printed: whoever looks at a few lines only closes the pipe.
     folder = pool.folder / "tables" / grid.name
     files = write_all(table, folder)
     write_runs(cells, pool, folder)
+    console.print(ablation_table(table))
+    for line in ablation_footnotes(table):
+        say(console, line)
     say(console, f"written: {', '.join(map(str, files))}")
     say(console, f"figures and all that: incrlearn report {folder}")

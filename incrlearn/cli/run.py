@@ -48,13 +48,15 @@ def run(
     from incrlearn.cli.display import make_display
     from incrlearn.cli.summary import print_summary
     from incrlearn.engine.run import run_recipe
-    from incrlearn.engine.rundir import changed_code
+    from incrlearn.engine.rundir import changed_code, words_of_code
+    from incrlearn.engine.runtime import resolve_device
 
+    resolve_device(device)
     console = output_console()
     say(console, f"{chosen.name}, seed {chosen.seed}, recipe {chosen.fingerprint}, in {out}")
     if resume and (changed := changed_code(out, chosen)):
-        told = f"the code of {', '.join(changed)} has changed since this run was last trained"
-        say(console, f"warning: {told}; it goes on with that of now, and its recipe tells of both")
+        told = f"this run was trained {words_of_code(changed)} so far"
+        say(console, f"warning: {told}; it goes on with that of now, and its recipe will tell of both")
     try:
         with make_display(console) as display:
             result = run_recipe(chosen, out, data=data, device=device, resume=resume, watchers=[display], around=around)

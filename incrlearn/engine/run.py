@@ -31,7 +31,7 @@ from incrlearn.engine.passes import RunPasses
 from incrlearn.engine.phase import run_phase
 from incrlearn.engine.plan import Plan, make_plan
 from incrlearn.engine.result import summarise
-from incrlearn.engine.rundir import hold_run_dir, open_run_dir, write_recipe, write_result
+from incrlearn.engine.rundir import go_on_with, hold_run_dir, open_run_dir, write_recipe, write_result
 from incrlearn.engine.runtime import Runtime, resolve_device
 from incrlearn.engine.shapes import check_shapes
 from incrlearn.engine.teacher import FrozenTeacher
@@ -95,8 +95,10 @@ def run_recipe(
     plan = replace(plan, recipe=open_run_dir(out, recipe, resume))
     with hold_run_dir(out):
         if resume:
-            # Its plug-ins may have other code since, or lie elsewhere.
-            write_recipe(out, plan.recipe)
+            stored = go_on_with(out, plan.recipe)
+            if newest_checkpoint(out) >= len(plan.scenario.tasks):
+                # No task is left that other code could train.
+                plan = replace(plan, recipe=stored)
         return _run_plan(plan, out, device, resume, watchers, around)
 
 
@@ -125,6 +127,9 @@ def _run_plan(
             rows.append(_run_task(parts, state, memory, task, widths))
             parts.calls.record(state, rows[-1])
             save_checkpoint(out, state.network, _progress(parts, task, widths, memory, rows))
+            if resume and len(rows) == done + 1:
+                # Now it has a task that the code of now trained; a try that failed left no trace of its own.
+                write_recipe(out, recipe)
         summary = summarise(plan, runtime, rows)
         parts.calls.record(state, {"kind": "result", **copy.deepcopy(summary)})
         write_result(out, summary)

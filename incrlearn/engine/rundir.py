@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
+from incrlearn.engine.checkpoint import newest_checkpoint
 from incrlearn.errors import IncrlearnError, OutputError
 from incrlearn.recipe import Recipe, written_from_dict
 from incrlearn.registry import Registry, without_folder
@@ -32,7 +33,8 @@ def open_run_dir(path: Path, recipe: Recipe, resume: bool) -> Recipe:
     """Make ``path`` the directory of this run, or make sure that it is.
 
     Returns:
-        The recipe as the run has it: one that goes on with other code of its plug-ins has both.
+        The recipe as the run has it once a task of it is finished: one that goes on with other code of its plug-ins
+        has both. To resume, nothing is written yet; see `go_on_with` and `write_recipe`.
 
     Raises:
         OutputError: it holds another run or something else; or, to resume, no run, another recipe's or a finished one.
@@ -58,7 +60,10 @@ def _holds(path: Path, recipe: Recipe) -> str:
     if not holds_run_of(path, recipe):
         return "holds another run, of another recipe, seed or options;"
     if (path / RESULT).exists():
-        return f"holds a finished run of this recipe, its numbers are in {RESULT}; to train it once more,"
+        begun = begun_recipe(path, recipe)
+        other = code_differences(begun, recipe) if begun is not None else {}
+        code = f", but {words_of_code(other)}" if other else ""
+        return f"holds a finished run of this recipe{code}, its numbers are in {RESULT}; to train it once more,"
     return "holds an unfinished run of this recipe; go on with it by --resume, or"
 
 
@@ -74,12 +79,56 @@ def write_recipe(path: Path, recipe: Recipe) -> None:
         raise OutputError(_UNWRITABLE.format(path, error.strerror)) from error
 
 
-def changed_code(path: Path, recipe: Recipe) -> list[str]:
-    """The paths in a recipe, such as ``plugins.loss``, whose code is another than what the run in ``path`` had last."""
+def go_on_with(path: Path, recipe: Recipe) -> Recipe:
+    """Let a stored recipe that is resumed name the files of its plug-ins where they lie now; its code stays.
+
+    Args:
+        path: the run directory.
+        recipe: what `open_run_dir` gave.
+
+    Returns:
+        What is stored: the recipe as it was trained so far.
+
+    Raises:
+        OutputError: nothing can be written there.
+    """
     begun = begun_recipe(path, recipe)
-    if begun is None:
-        return []
-    return [place for place, now in recipe.code.items() if _last(begun.code.get(place)) != _last(now)]
+    stored = recipe.with_code(begun.code) if begun is not None else recipe
+    write_recipe(path, stored)
+    return stored
+
+
+def changed_code(path: Path, recipe: Recipe) -> dict[str, str | None]:
+    """What the finished tasks of a run were trained with, where a recipe has other code by now.
+
+    Returns:
+        By path, such as ``plugins.loss``, the code that the run in ``path`` had last; None where it is not known.
+        Empty where no task is finished: then it is a run of the code of now.
+    """
+    begun = begun_recipe(path, recipe)
+    if begun is None or not newest_checkpoint(path):
+        return {}
+    last = {place: _last(begun.code.get(place)) for place in recipe.code}
+    return {place: then for place, then in last.items() if then != _last(recipe.code[place])}
+
+
+def code_differences(one: Recipe, other: Recipe) -> dict[str, str | None]:
+    """The code of ``one`` by path where that of ``other`` is not the same; None where it is not known."""
+    paths = sorted({*one.code, *other.code})
+    return {path: one.code.get(path) for path in paths if one.code.get(path) != other.code.get(path)}
+
+
+def words_of_code(differences: Mapping[str, str | None]) -> str:
+    """``"with other code of plugins.loss"``, or ``"with code of plugins.loss that is not known"``, or both.
+
+    Args:
+        differences: at least one, as of `code_differences`.
+    """
+    known = [path for path, code in differences.items() if code is not None]
+    unknown = [path for path, code in differences.items() if code is None]
+    words = [f"other code of {', '.join(known)}"] if known else []
+    words += [f"code of {', '.join(unknown)} that is not known"] if unknown else []
+    return f"with {' and '.join(words)}"
 
 
 @contextmanager
@@ -160,6 +209,8 @@ def _go_on(path: Path, recipe: Recipe) -> Recipe:
     begun, mine = begun_recipe(path, recipe), _comparable(recipe)
     stored = _comparable(begun) if begun is not None else _text(path)
     if begun is not None and stored == mine:
+        if not newest_checkpoint(path):
+            return recipe
         changed = changed_code(path, recipe)
         return recipe.with_code(
             {

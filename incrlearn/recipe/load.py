@@ -156,6 +156,7 @@ def _build(root: Node, name: str, path: Path | None, reading: _Reading) -> Recip
     expected = validate(Expected, rows["expected"], "expected", problems) if "expected" in rows else None
     if (code := rows.get("code")) is not None and not _is_code(code):
         problems.add(code.place, "code: must map paths such as plugins.loss to digests, as runs write it; leave it out")
+        code = None
     reading = replace(reading, code=code)
     data = _read_data(rows.get("data"), root.place, reading)
     plugins = _read_plugins(rows.get("plugins"), root.place, reading)
@@ -214,7 +215,7 @@ def _read_data(node: Node | None, place: Place, reading: _Reading) -> DataChoice
     config = _read_config(plugin, Node(options, node.place), "data", reading.problems, scenario_keys)
     if scenario is None or config is None:
         return None
-    return DataChoice(use, plugin, config, scenario, _code_of("data", use, plugin, reading))
+    return DataChoice(use, plugin, config, scenario, _code_of("data", node, use, plugin, reading))
 
 
 def _read_plugins(node: Node | None, place: Place, reading: _Reading) -> tuple[PluginChoice, ...]:
@@ -242,7 +243,7 @@ def _read_plugins(node: Node | None, place: Place, reading: _Reading) -> tuple[P
         config = _read_config(plugin, row, f"plugins.{key}", reading.problems)
         known[key] = Row(plugin, config, row.place)
         if config is not None:
-            code = _code_of(f"plugins.{key}", use, plugin, reading) if plugin.affects_result else None
+            code = _code_of(f"plugins.{key}", row, use, plugin, reading) if plugin.affects_result else None
             choices.append(PluginChoice(key, use, plugin, config, code))
     # A misspelt row may be the very one that is missing: ask for it only when all are known.
     if len(known) == len(rows):
@@ -264,7 +265,8 @@ def _find_plugin(
     try:
         return absolute_use(use.value, base), reading.registry.load(use.value, base)
     except PluginError as error:
-        reading.problems.add(use.place, f"{path}.use: {error}{space_hint(use.value)}")
+        hint = "; write null to take the row out" if use.value.lower() == "none" else space_hint(use.value)
+        reading.problems.add(use.place, f"{path}.use: {error}{hint}")
         return None
 
 
@@ -272,13 +274,16 @@ def _is_code(node: Node) -> bool:
     return isinstance(node.value, dict) and all(isinstance(digest.value, str) for digest in node.value.values())
 
 
-def _code_of(path: str, use: str, plugin: type[Plugin], reading: _Reading) -> str | None:
+def _code_of(path: str, row: Node, use: str, plugin: type[Plugin], reading: _Reading) -> str | None:
     """The digest of a plug-in's code: of a run's recipe that of then, else that of now."""
     then = reading.code.get(path) if reading.code is not None else None
     if reading.of_a_run:
         return str(then.value) if then is not None else None
     now = reading.registry.code_of(use, plugin)
-    if then is not None and then.value != now:
+    named = row.get("use")
+    # Of another plug-in, named by an override or an ablation's edit, it says nothing.
+    places = {(node.place.file, node.place.override) for node in (named, then) if node is not None}
+    if then is not None and len(places) == 1 and then.value != now:
         message = f"the code of {path} ({use}) has changed since this recipe was written; what runs is that of now"
         tell_at(then.place, message, RecipeNotice)
     return now

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from incrlearn.errors import Problem, RecipeError, did_you_mean
+from incrlearn.errors import Problem, RecipeError, closest
 
 _SUFFIX = ".yaml"
 _ABLATIONS = "ablations"
@@ -48,54 +48,74 @@ def recipe_name(path: Path) -> str:
     return path.stem
 
 
-def find_recipe(text: str) -> Path:
+def find_recipe(text: str, folder: Path | None = None) -> Path:
     """The file that ``text`` means: an existing path, else a shipped recipe such as ``der_digits`` or ``quick/der``.
+
+    Args:
+        text: a path or a name.
+        folder: where a path is meant from; by default the current folder.
 
     Raises:
         RecipeError: neither is there.
     """
-    return find_shipped(text, shipped_recipes(), "recipe")
+    return find_shipped(text, shipped_recipes(), "recipe", folder)
 
 
-def find_shipped(text: str, shipped: Sequence[Path], noun: str) -> Path:
+def find_shipped(text: str, shipped: Sequence[Path], noun: str, folder: Path | None = None) -> Path:
     """The file that ``text`` means: an existing path, else the one of ``shipped`` with that name.
 
     Args:
         text: a path or a name.
         shipped: what a name may mean.
         noun: what it is called in an error, such as ``recipe``.
+        folder: where a path is meant from; by default the current folder.
 
     Raises:
         RecipeError: neither is there.
     """
-    path = existing_file(text, Path())
-    if path is not None:
+    path = _path(text, folder)
+    if path is not None and _is(Path.is_file, path):
         return path
     known = {recipe_name(file): file for file in shipped}
     name = Path(text).as_posix().removesuffix(_SUFFIX)
     if name in known:
         return known[name]
-    what = f"a folder, not a {noun} file" if _is_folder(text) else f"no such file, and no shipped {noun} of that name"
-    close = did_you_mean(name, known)
-    hint = close if "did you mean" in close else "; 'incrlearn recipes' lists those that are shipped"
-    raise RecipeError(text, [Problem(what + hint)])
+    if ".py" in text:
+        raise RecipeError(text, [Problem(f"a plug-in, not a {noun}; 'incrlearn plugins {text}' shows it")])
+    if path is not None and _is(Path.is_dir, path):
+        what = f"a folder, not a {noun} file"
+    else:
+        where = f" in {path.absolute().parent}" if path is not None else ""
+        what = f"no such file{where}, and no shipped {noun} of that name"
+    beside = _beside(path) if path is not None else []
+    same = [file for file in beside if Path(file).stem == Path(text).stem]
+    meant = same[0] if same else closest(Path(text).name, beside) or closest(name, known)
+    hint = f"did you mean '{meant}'?" if meant is not None else "'incrlearn recipes' lists those that are shipped"
+    raise RecipeError(text, [Problem(f"{what}; {hint}")])
 
 
-def existing_file(text: str, folder: Path) -> Path | None:
-    """The file that ``text`` names, seen from ``folder``; None where there is none, or it can be no file's name."""
+def _path(text: str, folder: Path | None) -> Path | None:
+    """The path that a text names; None where it can be none, as with no such user behind ~."""
     try:
-        path = folder / Path(text).expanduser()
-        return path if path.is_file() else None
-    # No such user behind ~; a name that is too long, a folder that may not be entered.
-    except (RuntimeError, OSError):
+        return (folder or Path()) / Path(text).expanduser()
+    except RuntimeError:
         return None
 
 
-def _is_folder(text: str) -> bool:
+def _is(question: Callable[[Path], bool], path: Path) -> bool:
+    """Whether it is so; not where the name is too long, or a folder may not be entered."""
     try:
-        return Path(text).expanduser().is_dir()
-    except (RuntimeError, OSError):
+        return question(path)
+    except OSError:
         return False
+
+
+def _beside(path: Path) -> list[str]:
+    """The YAML files of the folder that a path lies in, by name."""
+    try:
+        return sorted(file.name for file in path.absolute().parent.iterdir() if file.suffix in (_SUFFIX, ".yml"))
+    except OSError:
+        return []
 
 
 def describe(path: Path) -> str:

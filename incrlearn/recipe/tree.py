@@ -8,7 +8,7 @@ from incrlearn.errors import RecipeError, did_you_mean
 from incrlearn.recipe.earlier import newer_format
 from incrlearn.recipe.misplaced import tell_of_misspelling
 from incrlearn.recipe.nodes import Node, Place, Problems, read_yaml
-from incrlearn.recipe.shipped import existing_file, find_recipe
+from incrlearn.recipe.shipped import find_recipe
 from incrlearn.recipe.wording import show, space_hint
 
 _NOT_INHERITED = frozenset({"expected", "code"})
@@ -81,17 +81,10 @@ def _find_base(node: Node, path: Path, problems: Problems) -> Path | None:
     if not isinstance(text, str):
         problems.add(node.place, f"extends: must be the path of one recipe, not {show(node.plain())}")
         return None
-    base = existing_file(text, path.parent)
-    if base is not None:
-        return base
     try:
-        return find_recipe(text)
+        return find_recipe(text, path.parent)
     except RecipeError as error:
-        reason = error.problems[0].message
-        beside = [file.name for file in path.parent.glob("*.yaml") if file.name != path.name]
-        close = did_you_mean(text, beside)
-        hint = close if "did you mean" in close else ""
-        problems.add(node.place, f"extends: '{text}': {reason if not hint else f'no such file{hint}'}")
+        problems.add(node.place, f"extends: '{text}': {error.problems[0].message}")
         return None
 
 

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 FLOORS = [
     {"errors", "modules", "types", "rng", "source", "statistics"},
     {"hooks", "plugin"},
-    {"observe", "registry", "recipe", "answers", "blame", "implementations", "calls"},
+    {"observe", "declared", "registry", "recipe", "answers", "blame", "implementations", "calls"},
     {"network", "data", "memory", "metrics", "ledger"},
     {"engine"},
     {"ablation", "report"},

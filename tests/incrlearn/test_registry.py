@@ -7,7 +7,7 @@ import pytest
 
 from incrlearn.errors import PluginError
 from incrlearn.plugin import Plugin
-from incrlearn.registry import PluginEntry, Registry, absolute_use
+from incrlearn.registry import PluginEntry, Registry, absolute_use, without_folder
 
 LOCAL = """
 from incrlearn import Plugin
@@ -81,7 +81,7 @@ def test_broken_module_is_told_and_hurts_nobody_else(distributions: Path) -> Non
 
 
 def test_target_must_be_a_plugin(distributions: Path) -> None:
-    with pytest.raises(PluginError, match=r"'foreign' is .*Path.*not a subclass of incrlearn\.Plugin"):
+    with pytest.raises(PluginError, match=r"'foreign': Path must inherit from incrlearn\.Plugin"):
         Registry.discover().load("foreign", Path())
 
 
@@ -129,7 +129,7 @@ def test_local_files_of_one_name_stay_apart_and_edits_are_seen(tmp_path: Path) -
         ("./focal.py:Focl", r"focal\.py has no class 'Focl'; did you mean 'Focal'"),
         ("./focal.py", r"write the file and its class, such as"),
         ("./focal.py:", r"write the file and its class, such as"),
-        ("./focal.py:NotOne", r"not a subclass of incrlearn\.Plugin"),
+        ("./focal.py:NotOne", r"'\./focal\.py:NotOne': NotOne must inherit from incrlearn\.Plugin$"),
         ("./bad.py:X", r"cannot be imported: SyntaxError: invalid syntax \(bad\.py, line 1\); mend it$"),
         ("./leaves.py:X", r"cannot be imported: SystemExit: 3 \(leaves\.py, line 2\); mend it$"),
         ("./config.py:X", r"X\.Config must inherit from Plugin\.Config"),
@@ -152,6 +152,12 @@ def test_local_file_that_cannot_be_used_is_told(tmp_path: Path, use: str, messag
         Registry([]).load(use, tmp_path)
     left = sys.modules.keys() - before
     assert not [name for name in left if name.startswith(("incrlearn_local_bad", "incrlearn_local_leaves"))]
+
+
+@pytest.mark.parametrize("folder", ["", "./", "/home/me/", "C:\\lab\\", "C:/lab/", "..\\lab/"])
+def test_without_folder_is_the_same_wherever_a_file_lies(folder: str) -> None:
+    assert without_folder(f"{folder}focal.py:Focal") == "focal.py:Focal"
+    assert without_folder("herding") == "herding"
 
 
 def test_absolute_use_means_the_same_from_anywhere(tmp_path: Path) -> None:

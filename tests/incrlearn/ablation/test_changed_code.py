@@ -1,5 +1,6 @@
 """Runs of a pool after the code of a plug-in was changed: trained again, unless one says that it does not matter."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from incrlearn.ablation.execution import make_job, run_cells
 from incrlearn.ablation.executors.here import Here
 from incrlearn.ablation.grid import Cell
 from incrlearn.ablation.job import train
+from incrlearn.ablation.outcome import other_code
 from incrlearn.ablation.pool import Pool
 from incrlearn.engine.record import read_record
 from incrlearn.recipe import load_recipe
@@ -91,8 +93,52 @@ def test_an_unfinished_run_of_other_code_is_not_gone_on_with(home: Path, trained
 def test_a_job_whose_code_was_changed_since_is_refused(home: Path) -> None:
     job = make_job(pool_of(home), cell_of(home), None)
     (home / "mine.py").write_text(CHANGED)
-    assert "their code must not change while it trains" in str(train(job).error)
+    told = "the code of plugins.mine is not what it was when the ablation was begun: put the file back, or run"
+    assert told in str(train(job).error)
     assert not Path(job.run_dir).exists()
+
+
+def test_an_interrupted_run_of_the_code_of_now_gives_way_to_any_code(home: Path, trained: Path) -> None:
+    (home / "mine.py").write_text(CHANGED)
+    cell = cell_of(home)
+    list(run_cells([cell], pool_of(home), None, Here("cpu")))
+    own = pool_of(home).run_dir(cell)
+    (own / "result.json").unlink()
+    strict, lenient = pool_of(home), pool_of(home, any_code=True)
+    assert (strict.run_dir(cell), strict.state(cell), strict.of_other_code(cell)) == (own, "interrupted", trained)
+    assert (lenient.run_dir(cell), lenient.state(cell)) == (trained, "done")
+
+
+@pytest.mark.parametrize("old_file_is_there", [True, False])
+def test_code_that_was_moved_and_changed_is_found_by_any_code(
+    home: Path, trained: Path, old_file_is_there: bool
+) -> None:
+    moved = home.with_name("moved")
+    shutil.copytree(home, moved)
+    if not old_file_is_there:
+        shutil.rmtree(home)
+    (moved / "mine.py").write_text(CHANGED)
+    cell = cell_of(moved)
+    strict, lenient = pool_of(home), pool_of(home, any_code=True)
+    assert (strict.state(cell), strict.of_other_code(cell)) == ("not run", trained)
+    assert (lenient.state(cell), lenient.run_dir(cell)) == ("done", trained)
+    other = Cell("base", load_recipe(moved / "own.yaml", Registry.discover(), seed=2))
+    assert lenient.of_other_code(other) is None
+
+
+def test_what_is_told_of_other_code_is_never_empty(home: Path, trained: Path) -> None:
+    cell = cell_of(home)
+    assert other_code([cell], pool_of(home)) == ""
+    # Gone on with by hand after a change, and changed back.
+    text = (trained / "recipe.yaml").read_text()
+    code = cell.recipe.code["plugins.mine"]
+    (trained / "recipe.yaml").write_text(text.replace(code, f"0123456789ab+{code}"))
+    trained.rename(trained.with_name("0" * 12))
+    assert other_code([cell], pool_of(home)) == "1 run was trained with other code of plugins.mine"
+    (trained.with_name("0" * 12) / "recipe.yaml").write_text(text.partition("code:")[0])
+    told = other_code([cell], pool_of(home))
+    assert told.startswith("1 run was trained with code of ")
+    assert told.endswith("plugins.mine that is not known")
 
 
 def test_an_interrupted_run_goes_on_with_the_file_where_it_lies_now(home: Path, trained: Path) -> None:

@@ -37,7 +37,7 @@ def test_a_run_that_its_plugin_stopped_goes_on_with_a_warning(incrlearn: Any, ow
     (own / "mine.py").write_text(MENDED)
     outcome = incrlearn(*command, "--resume")
     assert outcome.code == 0
-    assert "warning: the code of plugins.mine has changed since this run was last trained" in outcome.out
+    assert "warning: this run was trained with other code of plugins.mine so far" in outcome.out
     assert "task 1/2" not in outcome.out
     # What the run wrote tells of both when it is trained again.
     again = incrlearn("check", "run/recipe.yaml")
@@ -53,11 +53,14 @@ def test_an_ablation_trains_changed_code_again_or_counts_it_as_it_is(incrlearn: 
     (own / "mine.py").write_text(MENDED.replace("square()", "abs()"))
     outcome = incrlearn(*command, "--dry-run")
     assert "2 of 4 runs are done" in outcome.out
-    assert "2 runs trained with other code of plugins.mine, and not counted" in outcome.out
+    assert "2 runs were trained with other code of plugins.mine, and not counted" in outcome.out
     outcome = incrlearn(*command, "--dry-run", "--any-code")
     assert "4 of 4 runs are done" in outcome.out
-    assert "2 runs trained with other code of plugins.mine, counted all the same" in outcome.out
+    assert "2 runs were trained with other code of plugins.mine, counted all the same" in outcome.out
     assert "nothing to train" in outcome.out
+    assert incrlearn(*command, "--any-code").code == 0
+    table = (own / "pool" / "tables" / "grid" / "table.md").read_text()
+    assert "2 runs were trained with other code of plugins.mine." in table
     (own / "mine.py").write_text(MENDED)
     outcome = incrlearn(*command, "--dry-run")
     assert "4 of 4 runs are done" in outcome.out

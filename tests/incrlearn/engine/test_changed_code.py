@@ -49,10 +49,10 @@ def failed(tmp_path: Path) -> Recipe:
 
 def test_a_run_goes_on_with_mended_code_and_tells_of_both(tmp_path: Path, failed: Recipe) -> None:
     out = tmp_path / "run"
-    assert changed_code(out, failed) == []
+    assert changed_code(out, failed) == {}
     mended = recipe_in(tmp_path / "home", MENDED)
     assert holds_run_of(out, mended)
-    assert changed_code(out, mended) == ["plugins.mine"]
+    assert changed_code(out, mended) == {"plugins.mine": failed.code["plugins.mine"]}
     result = run_recipe(mended, out, device="cpu", resume=True)
     assert [row["task"] for row in result.summary["tasks"]] == [1, 2, 3]
     written = load_written(out / "recipe.yaml", REGISTRY)
@@ -71,7 +71,67 @@ def test_going_on_twice_with_the_same_code_tells_it_once(tmp_path: Path, failed:
             run_recipe(later, out, device="cpu", resume=True)
     code = f"{failed.code['plugins.mine']}+{later.code['plugins.mine']}"
     assert load_written(out / "recipe.yaml", REGISTRY).code == {"plugins.mine": code}
-    assert changed_code(out, later) == []
+    assert changed_code(out, later) == {}
+
+
+def test_a_try_that_finishes_no_task_leaves_no_trace(tmp_path: Path, failed: Recipe) -> None:
+    out = tmp_path / "run"
+    useless = recipe_in(tmp_path / "home", LOSS.replace("square()", "abs()"))
+    with pytest.raises(ZeroDivisionError):
+        run_recipe(useless, out, device="cpu", resume=True)
+    assert load_written(out / "recipe.yaml", REGISTRY).code == failed.code
+    assert changed_code(out, failed) == {}
+
+
+def test_without_a_finished_task_the_code_is_that_of_now(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    first = recipe_in(tmp_path / "home", LOSS.replace("2 - ", "1 - "))
+    with pytest.raises(ZeroDivisionError):
+        run_recipe(first, out, device="cpu")
+    mended = recipe_in(tmp_path / "home", MENDED)
+    assert changed_code(out, mended) == {}
+    result = run_recipe(mended, out, device="cpu", resume=True)
+    written = load_written(out / "recipe.yaml", REGISTRY)
+    assert (written.code, written.fingerprint) == (mended.code, mended.fingerprint)
+    assert result.summary["fingerprint"] == mended.fingerprint
+
+
+def test_where_no_task_is_left_the_code_of_now_has_trained_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    mended = recipe_in(tmp_path / "home", MENDED)
+    run_recipe(mended, out, device="cpu")
+    (out / "result.json").unlink()
+    result = run_recipe(recipe_in(tmp_path / "home", LOSS), out, device="cpu", resume=True)
+    written = load_written(out / "recipe.yaml", REGISTRY)
+    assert (written.code, written.fingerprint) == (mended.code, result.summary["fingerprint"])
+
+
+def test_a_finished_run_of_other_code_is_told_as_such(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    mended = recipe_in(tmp_path / "home", MENDED)
+    run_recipe(mended, out, device="cpu")
+    with pytest.raises(OutputError, match="holds a finished run of this recipe, its numbers"):
+        run_recipe(mended, out, device="cpu")
+    changed = recipe_in(tmp_path / "home", LOSS)
+    with pytest.raises(OutputError, match=r"run of this recipe, but with other code of plugins\.mine, its numbers"):
+        run_recipe(changed, out, device="cpu")
+    plain = yaml.safe_load((out / "recipe.yaml").read_text())
+    del plain["code"]
+    (out / "recipe.yaml").write_text(dump_yaml(plain))
+    with pytest.raises(OutputError, match=r"but with code of plugins\.mine that is not known"):
+        run_recipe(changed, out, device="cpu")
+
+
+@pytest.mark.usefixtures("failed")
+def test_a_moved_run_that_fails_again_tells_where_its_files_are_and_keeps_its_code(tmp_path: Path) -> None:
+    code = load_written(tmp_path / "run" / "recipe.yaml", REGISTRY).code
+    (tmp_path / "home").rename(tmp_path / "moved")
+    changed = recipe_in(tmp_path / "moved", LOSS.replace("square()", "abs()"))
+    with pytest.raises(ZeroDivisionError):
+        run_recipe(changed, tmp_path / "run", device="cpu", resume=True)
+    written = load_written(tmp_path / "run" / "recipe.yaml", REGISTRY)
+    assert written.code == code
+    assert written.resolved()["plugins"]["mine"]["use"] == f"{tmp_path}/moved/mine.py:Mine"
 
 
 def test_a_run_from_before_code_was_recorded_goes_on(tmp_path: Path, failed: Recipe) -> None:
@@ -80,7 +140,7 @@ def test_a_run_from_before_code_was_recorded_goes_on(tmp_path: Path, failed: Rec
     del plain["code"]
     stored.write_text(dump_yaml(plain))
     mended = recipe_in(tmp_path / "home", MENDED)
-    assert changed_code(stored.parent, mended) == ["plugins.mine"]
+    assert changed_code(stored.parent, mended) == {"plugins.mine": None}
     run_recipe(mended, stored.parent, device="cpu", resume=True)
     assert load_written(stored, REGISTRY).code == {"plugins.mine": f"unknown+{mended.code['plugins.mine']}"}
 

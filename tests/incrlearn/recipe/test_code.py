@@ -17,6 +17,7 @@ from incrlearn import Plugin
 class Mine(Plugin):
     '''A loss.'''
     kind = "loss"
+    scale = 1
 
 
 class Watch(Plugin):
@@ -62,10 +63,27 @@ def test_changing_the_code_makes_another_recipe_and_moving_it_does_not(home: Pat
     assert moved.fingerprint == recipe.fingerprint
     assert moved.resolved()["plugins"]["mine"]["use"] == f"{tmp_path}/elsewhere/mine.py:Mine"
     file = tmp_path / "elsewhere" / "mine.py"
-    file.write_text(f"# Mine.\n{LOSS}")
+    file.write_text("# Mine.\n" + LOSS.replace("A loss", "Told in other words"))
     assert read(file.parent).fingerprint == recipe.fingerprint
-    file.write_text(LOSS.replace("A loss", "Another loss"))
+    file.write_text(LOSS.replace("scale = 1", "scale = 2"))
     assert read(file.parent).fingerprint != recipe.fingerprint
+
+
+@pytest.mark.parametrize("name", ["loss_v0.1.py", "mein verlust.py", "v.a.r.py"])
+def test_a_file_of_any_name_has_code(home: Path, name: str) -> None:
+    found = []
+    for text in (LOSS, LOSS.replace("scale = 1", "scale = 2")):
+        (home / name).write_text(text)
+        found.append(read(home, rows={"mine": f"./{name}:Mine"}).code["plugins.mine"])
+    assert found[0] != found[1]
+
+
+def test_a_file_that_only_hands_a_class_on_has_the_code_of_the_file(home: Path) -> None:
+    found = []
+    for text in ("", "changed = True\n"):
+        (home / "mine.py").write_text(f"from incrlearn_plugins.loss.cross_entropy import CrossEntropy as Mine\n{text}")
+        found.append(read(home, rows={"loss": "./mine.py:Mine"}).code["plugins.loss"])
+    assert found[0] != found[1]
 
 
 def test_code_of_a_data_set_counts_too(home: Path) -> None:
@@ -84,7 +102,7 @@ def test_what_a_run_wrote_keeps_the_code_of_then(home: Path) -> None:
     recipe = read(home)
     stored = home / "recipe.yaml"
     stored.write_text(recipe.to_yaml())
-    (home / "mine.py").write_text(LOSS.replace("A loss", "Another loss"))
+    (home / "mine.py").write_text(LOSS.replace("scale = 1", "scale = 2"))
     written = load_written(stored, Registry.discover())
     assert (written.code, written.fingerprint) == (recipe.code, recipe.fingerprint)
     assert written_from_dict(recipe.resolved(), Registry.discover(), "x").fingerprint == recipe.fingerprint
@@ -103,7 +121,7 @@ def test_training_again_what_a_run_wrote_tells_of_changed_code_at_its_line(home:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load_recipe(stored, Registry.discover())
-    (home / "mine.py").write_text(LOSS.replace("A loss", "Another loss"))
+    (home / "mine.py").write_text(LOSS.replace("scale = 1", "scale = 2"))
     with pytest.warns(RecipeNotice, match=r"the code of plugins.mine \(.*mine.py:Mine\) has changed since") as told:
         recipe = load_recipe(stored, Registry.discover())
     line = stored.read_text().splitlines()[told[0].lineno - 1]
@@ -111,9 +129,22 @@ def test_training_again_what_a_run_wrote_tells_of_changed_code_at_its_line(home:
     assert recipe.code["plugins.mine"] not in line
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_code_of_a_plugin_that_an_override_names_has_not_changed(home: Path, told: bool) -> None:
+    stored = home / "recipe.yaml"
+    stored.write_text(read(home).to_yaml())
+    (home / "other.py").write_text(LOSS.replace("scale = 1", "scale = 2"))
+    (home / "mine.py").write_text(LOSS.replace("scale = 1", "scale = 2"))
+    override = "seed=2" if told else "plugins.mine.use=./other.py:Mine"
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        load_recipe(stored, Registry.discover(), [override])
+    assert [one.category for one in found] == [RecipeNotice] * told
+
+
 def test_what_is_extended_does_not_hand_its_code_down(home: Path) -> None:
     (home / "base.yaml").write_text(read(home).to_yaml())
-    (home / "mine.py").write_text(LOSS.replace("A loss", "Another loss"))
+    (home / "mine.py").write_text(LOSS.replace("scale = 1", "scale = 2"))
     (home / "variant.yaml").write_text("extends: base.yaml\nseed: 2\n")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -122,6 +153,8 @@ def test_what_is_extended_does_not_hand_its_code_down(home: Path) -> None:
 
 @pytest.mark.parametrize("code", ["[a]", "3f0c", "{plugins.mine: 3}", "{plugins.mine: {a: b}}"])
 def test_code_of_another_form_is_refused_at_its_line(home: Path, code: str) -> None:
-    (home / "own.yaml").write_text(f"extends: der_digits.yaml\ncode: {code}\n")
-    with pytest.raises(RecipeError, match=r"line 2: code: must map paths such as plugins\.loss to digests"):
-        load_recipe(home / "own.yaml", Registry.discover())
+    (home / "own.yaml").write_text(f"extends: der_digits.yaml\ncode: {code}\nplugins: {{mine: ./mine.py:Mine}}\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(RecipeError, match=r"line 2: code: must map paths such as plugins\.loss to digests"):
+            load_recipe(home / "own.yaml", Registry.discover())

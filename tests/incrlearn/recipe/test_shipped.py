@@ -42,3 +42,23 @@ def test_unknown_recipe_gets_a_suggestion(tmp_path: Path) -> None:
         find_recipe("/no/such/thing.yaml")
     with pytest.raises(RecipeError, match="a folder, not a recipe file"):
         find_recipe(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("my", "did you mean 'my.yaml'?"),
+        ("my.yml", "did you mean 'my.yaml'?"),
+        ("mi.yaml", "did you mean 'my.yaml'?"),
+        ("elsewhere/my.yaml", "no such file in {}/elsewhere, and no shipped recipe of that name"),
+        ("./adjusted.py:Adjusted", "a plug-in, not a recipe; 'incrlearn plugins ./adjusted.py:Adjusted' shows it"),
+    ],
+)
+def test_recipe_that_is_not_there_is_told_with_what_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my.yaml").write_text("")
+    with pytest.raises(RecipeError) as told:
+        find_recipe(text)
+    assert message.format(tmp_path) in str(told.value)

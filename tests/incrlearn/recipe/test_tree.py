@@ -49,7 +49,7 @@ def test_problem_of_a_base_names_its_file(write: Any, problems_of: Any, variant:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("extends: bse.yaml", "line 1: extends: 'bse.yaml': no such file; did you mean 'base.yaml'?"),
+        ("extends: bse.yaml", "and no shipped recipe of that name; did you mean 'base.yaml'?"),
         (
             "extends: ~no-such-user/base.yaml",
             "line 1: extends: '~no-such-user/base.yaml': no such file, and no shipped recipe of",
