@@ -12,7 +12,7 @@ from incrlearn.errors import Deprecation, PluginError, RecipeNotice
 from incrlearn.plugin import Plugin
 from incrlearn.recipe.earlier import newer_format, use_names_of_today
 from incrlearn.recipe.fit import Row, check_fit
-from incrlearn.recipe.misplaced import hint_at_root, no_plugin, rows_alone
+from incrlearn.recipe.misplaced import hint_at_root, no_plugin, rows_alone, tell_inherited_form
 from incrlearn.recipe.model import DataChoice, PluginChoice, Recipe
 from incrlearn.recipe.nodes import Node, Place, Problems, from_plain, places_of
 from incrlearn.recipe.notices import tell_at
@@ -198,7 +198,9 @@ def _read_data(node: Node | None, place: Place, reading: _Reading) -> DataChoice
         return None
     scenario_keys = set(ScenarioOptions.model_fields)
     scenario_rows = {key: child for key, child in node.value.items() if key in scenario_keys}
-    scenario = validate(ScenarioOptions, Node(scenario_rows, node.place), "data", reading.problems)
+    scenario = None
+    if not tell_inherited_form(scenario_rows, reading.problems):
+        scenario = validate(ScenarioOptions, Node(scenario_rows, node.place), "data", reading.problems)
     if found is None:
         return None
     use, plugin = found

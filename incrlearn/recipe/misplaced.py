@@ -14,6 +14,7 @@ from incrlearn.recipe.wording import show
 PluginOf = Callable[[Node], type[Plugin] | None]
 """The plug-in that a row names; None where it names none."""
 
+_FORMS = ("tasks", "increment", "increments")
 _ENDING = re.compile(r"(_.*|\d+)$")
 
 
@@ -65,6 +66,29 @@ def rows_alone(rows: Mapping[str, Node], plugin_of: PluginOf, problems: Problems
         where = "under that row" if len(owners) == 1 else "under one of these rows"
         problems.add(rows[key].place, f"plugins.{key}: no row, but an option of {named}; indent it {where}")
     return {key: row for key, row in rows.items() if key not in left_out}
+
+
+def tell_inherited_form(rows: Mapping[str, Node], problems: Problems) -> bool:
+    """Tell of a scenario that is given in one form where the recipe that is changed has another.
+
+    Args:
+        rows: the scenario's.
+        problems: told at the form that was written later.
+
+    Returns:
+        Whether it is so.
+    """
+    # What is laid over a recipe comes behind what was there.
+    given = [(key, rows[key]) for key in rows if key in _FORMS and rows[key].value is not None]
+    if len(given) < 2:
+        return False
+    (earlier, old), (key, node) = given[0], given[-1]
+    if (old.place.file, old.place.override) == (node.place.file, node.place.override):
+        return False
+    source = f" in {old.place.file.name}" if old.place.file is not None else ""
+    out = f"{earlier}: null" if node.place.override is None else f"--set data.{earlier}=null"
+    problems.add(node.place, f"data.{key}: the recipe has {earlier} too{source}; take that out with {out}")
+    return True
 
 
 def no_plugin(key: str, row: Node, others: Iterable[str]) -> str:

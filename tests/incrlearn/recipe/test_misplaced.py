@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from incrlearn.errors import RecipeNotice
+from incrlearn.errors import RecipeError, RecipeNotice
 from incrlearn.recipe import load_recipe
 from incrlearn.recipe.wording import spaced_out
 from incrlearn.registry import Registry
@@ -74,7 +74,7 @@ def test_use_and_options_among_rows_are_told_to_stand_in_one(
 
 
 def test_row_that_bears_the_name_of_an_option_is_a_row(write: Any, registry: Registry, good: str) -> None:
-    recipe = load_recipe(extending(write, good, "plugins:\n  share: loss\n  note: {use: loss}\n"), registry)
+    recipe = load_recipe(extending(write, good, "plugins:\n  share: log\n  note: {use: log}\n"), registry)
     assert [choice.key for choice in recipe.plugins][-2:] == ["share", "note"]
 
 
@@ -153,7 +153,7 @@ def test_new_row_that_may_be_a_misspelt_one_is_told_and_let_go(write: Any, regis
         "{train2: {use: train, epochs: 5}}",
         "{train_more: {use: train, epochs: 5}}",
         "{later: {use: train, epochs: 5}}",
-        "{trian: {use: loss}}",
+        "{trian: log}",
         "{train: null, trian: {use: train, epochs: 5}}",
         "{train: {epochs: 4}, trian: {use: train, epochs: 5}}",
     ],
@@ -162,3 +162,16 @@ def test_new_row_that_is_meant_to_be_one_is_not_told(write: Any, registry: Regis
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load_recipe(extending(write, good, f"plugins: {rows}\n"), registry)
+
+
+def test_another_form_of_the_scenario_than_the_inherited_one_is_told_at_its_line(
+    write: Any, registry: Registry, good: str
+) -> None:
+    write(good, "base.yaml")
+    path = write("extends: base.yaml\ndata: {increment: 5}\n")
+    with pytest.raises(RecipeError, match=r"line 2: data.increment: the recipe has tasks too in base.yaml; take that"):
+        load_recipe(path, registry)
+    words = r"--set data.increment=5: the recipe has tasks too in base.yaml; .* with --set data.tasks=null"
+    with pytest.raises(RecipeError, match=words):
+        load_recipe(path.with_name("base.yaml"), registry, ["data.increment=5"])
+    load_recipe(path.with_name("base.yaml"), registry, ["data.increment=1", "data.tasks=null"])
