@@ -17,6 +17,7 @@ from yaml.scanner import Scanner
 
 from incrlearn.errors import Problem, RecipeError
 from incrlearn.recipe.scalars import Scalar, parse_scalar
+from incrlearn.recipe.syntax import syntax_problem
 from incrlearn.recipe.wording import space_hint, spaced_out
 
 _TEXT_TAG = "tag:yaml.org,2002:str"
@@ -118,7 +119,8 @@ def read_yaml(text: str, place: Place, problems: Problems) -> Node | None:
         problems.add(_at(place, line), f"not valid YAML: the character {chr(error.character)!r} is not allowed")
         return None
     except yaml.MarkedYAMLError as error:
-        problems.add(*_syntax_problem(error, text, place))
+        line, message = syntax_problem(error, text)
+        problems.add(_at(place, line), message)
         return None
     except (ValueError, OverflowError):
         # PyYAML lets chr() fail on escapes such as "\UFFFFFFFF".
@@ -261,33 +263,6 @@ def _refuse_tag(node: yaml.Node, usual: str, place: Place, problems: Problems) -
     if node.tag != usual:
         tag = str(node.tag).replace("tag:yaml.org,2002:", "!!")
         problems.add(place, f"the tag {tag} is not read; write the value without it")
-
-
-def _syntax_problem(error: yaml.MarkedYAMLError, text: str, place: Place) -> tuple[Place, str]:
-    """Where a document cannot be parsed, and why."""
-    marks = [mark.line for mark in (error.problem_mark, error.context_mark) if mark is not None]
-    if not marks:
-        return place, _syntax_message(error)
-    # A colon without a space makes a text that runs on to the next line, where it is noticed.
-    lines = text.splitlines()
-    for number in range(max(0, min(marks) - 1), min(max(marks) + 1, len(lines))):
-        words = lines[number].strip().removeprefix("- ")
-        if spaced_out(words) is not None:
-            return _at(place, number + 1), f"not valid YAML: '{words}'{space_hint(words)}"
-    return _at(place, marks[0] + 1), _syntax_message(error)
-
-
-def _syntax_message(error: yaml.MarkedYAMLError) -> str:
-    problem = error.problem or error.context or "it cannot be parsed"
-    if error.problem and error.context:
-        begun = f" (begun on line {error.context_mark.line + 1})" if error.context_mark is not None else ""
-        problem = f"{error.context}{begun}: {error.problem}"
-    hint = ""
-    if "'\\t'" in problem:
-        hint = "; indent with spaces, not tabs"
-    elif "mapping values are not allowed" in problem:
-        hint = "; put text that holds ': ' in quotes, and check the indentation"
-    return f"not valid YAML: {problem}{hint}"
 
 
 def _at(place: Place, line: int | None) -> Place:
