@@ -119,8 +119,8 @@ def read_yaml(text: str, place: Place, problems: Problems) -> Node | None:
         problems.add(_at(place, line), f"not valid YAML: the character {chr(error.character)!r} is not allowed")
         return None
     except yaml.MarkedYAMLError as error:
-        line, message = syntax_problem(error, text)
-        problems.add(_at(place, line), message)
+        broken, message = syntax_problem(error, text)
+        problems.add(_at(place, broken), message)
         return None
     except (ValueError, OverflowError):
         # PyYAML lets chr() fail on escapes such as "\UFFFFFFFF".

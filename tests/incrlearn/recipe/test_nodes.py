@@ -60,7 +60,7 @@ def test_repeated_keys_are_told_with_both_lines() -> None:
         ("a: 1\n\tb: 2", 2, "spaces, not tabs"),
         ("a: [1, 2\nb: 3\n", 2, r"a comma is missing before this, or the ']' of line 1 that closes it"),
         ("a: {b: c d: 2}", 1, "a comma is missing before this"),
-        ("a:\n  b: 1\n   c: 2\n", 3, "indented by 3 spaces, the one above by 2 spaces"),
+        ("a:\n  b: {d: 1}\n   c: 2\n", 3, "indented by 3 spaces, the one above by 2 spaces"),
         ("a:\n  b: 1\n\n c: 2\n", 4, "indented by 1 space, the one above by 2 spaces"),
         ("- a\nb: 2\n", 2, "begun on line 1"),
         ("a: b: c", 1, "quotes"),
