@@ -19,7 +19,7 @@ from incrlearn.cli.options import (
     read_recipe,
 )
 from incrlearn.cli.trace import asked_trace
-from incrlearn.errors import OutputError
+from incrlearn.errors import IncrlearnError, OutputError
 
 if TYPE_CHECKING:
     from incrlearn.recipe import Recipe
@@ -47,6 +47,7 @@ def run(
         out = find_unfinished(chosen) if resume else default_out(chosen, datetime.now())
     from incrlearn.cli.display import make_display
     from incrlearn.cli.summary import print_summary
+    from incrlearn.engine.checkpoint import newest_checkpoint
     from incrlearn.engine.run import run_recipe
     from incrlearn.engine.rundir import changed_code, words_of_code
     from incrlearn.engine.runtime import resolve_device
@@ -57,14 +58,21 @@ def run(
     if resume and (changed := changed_code(out, chosen)):
         told = f"this run was trained {words_of_code(changed)} so far"
         say(console, f"warning: {told}; it goes on with that of now, and its recipe will tell of both")
+    again = f"{command_line(recipe, overrides, seed, data, device)} --resume --out {out}"
     try:
         with make_display(console) as display:
             result = run_recipe(chosen, out, data=data, device=device, resume=resume, watchers=[display], around=around)
     except KeyboardInterrupt:
         if (out / "recipe.yaml").exists():
-            again = command_line(recipe, overrides, seed, data, device)
-            say(console, f"interrupted; go on from the last finished task with: {again} --resume --out {out}")
+            last = (
+                "from the last finished task" if newest_checkpoint(out) else "from the beginning, no task is finished,"
+            )
+            say(console, f"interrupted; go on {last} with: {again}")
         raise typer.Exit(INTERRUPTED) from None
+    except Exception as error:
+        if not isinstance(error, IncrlearnError) and newest_checkpoint(out):
+            say(console, f"what is finished is kept; when that is mended, go on with: {again}")
+        raise
     print_summary(console, result.summary, result.run_dir)
 
 

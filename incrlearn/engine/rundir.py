@@ -205,7 +205,8 @@ def _go_on(path: Path, recipe: Recipe) -> Recipe:
     if not (path / RECIPE).is_file():
         raise OutputError(f"{path}: there is no run to resume (no {RECIPE})")
     if (path / RESULT).exists():
-        raise OutputError(f"{path}: this run is finished; its numbers are in {RESULT}")
+        which = "this run" if holds_run_of(path, recipe) else "a run of another recipe, seed or options"
+        raise OutputError(f"{path}: {which} is finished; its numbers are in {RESULT}")
     begun, mine = begun_recipe(path, recipe), _comparable(recipe)
     stored = _comparable(begun) if begun is not None else _text(path)
     if begun is not None and stored == mine:

@@ -33,7 +33,10 @@ def own(folder: Path) -> Path:
 
 def test_a_run_that_its_plugin_stopped_goes_on_with_a_warning(incrlearn: Any, own: Path) -> None:
     command = ("run", "own.yaml", "--device", "cpu", "--out", "run")
-    assert incrlearn(*command).code == 1
+    stopped = incrlearn(*command)
+    assert stopped.code == 1
+    again = "incrlearn run own.yaml --device cpu --resume --out run"
+    assert f"what is finished is kept; when that is mended, go on with: {again}" in stopped.out
     (own / "mine.py").write_text(MENDED)
     outcome = incrlearn(*command, "--resume")
     assert outcome.code == 0
