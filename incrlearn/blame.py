@@ -82,6 +82,36 @@ def accused(
     return told
 
 
+def refuse_silence(
+    caller: pluggy.HookCaller, given: Mapping[str, Any], heard: int, labels: Mapping[int, str], kinds: Mapping[str, str]
+) -> None:
+    """Refuse None from losses where no loss gives a term: what others add would be trained on alone.
+
+    Those who were asked are asked again, one by one, and only where fewer were heard than asked.
+
+    Args:
+        caller: the hook ``loss_terms``, of those who take part.
+        given: its arguments, by name.
+        heard: how many answers were not None.
+        labels: of each plug-in, by ``id``.
+        kinds: of each plug-in of the recipe, by its label.
+
+    Raises:
+        PluginError: naming the rows that gave None.
+    """
+    asked = [one for one in reversed(caller.get_hookimpls()) if not one.wrapper]
+    if heard >= len(asked):
+        return
+    gave = {labels[id(one.plugin)]: one.function(*(given[name] for name in one.argnames)) for one in asked}
+    losses = {label for label in gave if kinds.get(label) == "loss"}
+    # Others may add nothing to a loss that is there; where nobody gives a term, any of them may be meant.
+    blamed = losses if any(gave.values()) else gave.keys()
+    silent = [label for label, answer in gave.items() if answer is None and label in blamed]
+    if silent and not any(gave[label] for label in losses):
+        rows = " and ".join(f"plugins.{label}" for label in silent)
+        raise PluginError(f"{rows}: loss_terms gave None; is a return missing?")
+
+
 def own_frames(error: BaseException) -> TracebackType | None:
     """The traceback of an error from the plug-in on that raised it; None where it comes from no plug-in.
 

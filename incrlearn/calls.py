@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from incrlearn import answers
-from incrlearn.blame import accused, blame
+from incrlearn.blame import accused, blame, refuse_silence
 from incrlearn.errors import PluginError
 from incrlearn.hooks import Hooks, MakeBackbone, Row
 from incrlearn.implementations import PROJECT, check_implementations, hook_names
@@ -47,7 +47,8 @@ class Calls:
 
     Raises:
         PluginError: for an implementation that could not work: a misspelt hook, an unknown argument, a forgotten
-            ``@hookimpl``, a default value on an argument, ``tryfirst``, ``hookwrapper``.
+            ``@hookimpl``, a forgotten ``self``, a default value on an argument, ``tryfirst``, ``hookwrapper``; for a
+            plug-in that answers no hook at all, unless it brings data.
     """
 
     def __init__(
@@ -209,15 +210,19 @@ class Calls:
 
     def loss_terms(self, state: RunState, batch: Batch, out: Output, closely: bool = False) -> list[LossTerm]:
         """The summands of the loss in ``state.phase``; looked at ``closely``, each must be able to change weights."""
-        terms = state.phase.terms if state.phase is not None else None
-        if terms not in self._loss_callers:
-            left_out = [p for p in self.plugins if terms is not None and not (terms & p.provides)]
+        wanted = state.phase.terms if state.phase is not None else None
+        if wanted not in self._loss_callers:
+            left_out = [p for p in self.plugins if wanted is not None and not (wanted & p.provides)]
             absent = [self._registered[id(plugin)] for plugin in left_out]
-            self._loss_callers[terms] = self._manager.subset_hook_caller("loss_terms", remove_plugins=absent)
+            self._loss_callers[wanted] = self._manager.subset_hook_caller("loss_terms", remove_plugins=absent)
         given = {"state": state, "batch": batch, "out": out}
         check = partial(answers.check_learning_terms, out=out) if closely else answers.check_loss_terms
-        lists = self._list(self._loss_callers[terms], state.task, check, given)
-        return [term for answer in lists for term in answer]
+        lists = self._list(self._loss_callers[wanted], state.task, check, given)
+        terms = [term for answer in lists for term in answer]
+        if not terms or closely:
+            kinds = {plugin.name: plugin.kind for plugin in self.plugins}
+            refuse_silence(self._loss_callers[wanted], given, len(lists), self._labels, kinds)
+        return terms
 
     def after_backward(self, state: RunState) -> None:
         """Gradients are there."""

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
+from types import MappingProxyType
 
-from incrlearn.errors import PluginError, did_you_mean
+from incrlearn.errors import PluginError, closest, did_you_mean
 from incrlearn.hooks import Hooks
+from incrlearn.plugin import Plugin
 
 PROJECT = "incrlearn"
+_ANSWERS: Mapping[str, str] = MappingProxyType(
+    {
+        "network": "expand and rebuild",
+        "head": "grow_head",
+        "loss": "loss_terms",
+        "prune": "prune",
+        "memory": "memory_quota and rank_exemplars",
+        "phase": "phases and make_optimizer",
+        "score": "scores",
+        "log": "record",
+    }
+)
+"""By kind, the hooks without which it is none."""
 
 
 def hook_names() -> tuple[str, ...]:
@@ -34,6 +50,7 @@ def check_implementations(plugin: object, label: str, is_core: bool = False) -> 
         PluginError: naming plug-in, method and what to write instead.
     """
     hooks = hook_names()
+    answered = False
     for name in dir(type(plugin)):
         member = inspect.getattr_static(type(plugin), name)
         marks = getattr(member, f"{PROJECT}_impl", None)
@@ -48,9 +65,13 @@ def check_implementations(plugin: object, label: str, is_core: bool = False) -> 
             raise PluginError(f"{where}: tryfirst and trylast are refused; calls go in the order of the recipe")
         if marks["hookwrapper"]:
             raise PluginError(f"{where}: hookwrapper is refused; write @hookimpl(wrapper=True)")
-        taken = list(inspect.signature(member).parameters)[1:]
+        answered = True
+        taken = list(inspect.signature(member).parameters)
         given = list(inspect.signature(getattr(Hooks, marks.get("specname") or name)).parameters)[1:]
-        strange = [argument for argument in taken if argument not in given]
+        if not taken or taken[0] in given:
+            instead = f"write def {name}({', '.join(['self', *taken])})"
+            raise PluginError(f"{where}: the first argument of a method is self; {instead}")
+        strange = [argument for argument in taken[1:] if argument not in given]
         if strange:
             raise PluginError(
                 f"{where}: there is no argument '{strange[0]}'; it may take any of {', '.join(given)}, by these names"
@@ -60,3 +81,15 @@ def check_implementations(plugin: object, label: str, is_core: bool = False) -> 
             raise PluginError(
                 f"{where}: argument '{defaults[0]}' has a default value; hooks are called by name without"
             )
+    if not answered and isinstance(plugin, Plugin) and plugin.kind != "data":
+        raise PluginError(f"plug-in '{label}': {_no_hook(type(plugin))}")
+
+
+def _no_hook(plugin: type[Plugin]) -> str:
+    """That a class answers no hook at all, with what one of its kind answers and which method may be meant for it."""
+    own = [name for name in dir(plugin) if not hasattr(Plugin, name) and callable(getattr(plugin, name))]
+    near = [(name, hook) for name in own if (hook := closest(name, hook_names())) is not None]
+    wanted = _ANSWERS.get(plugin.kind)
+    answers = f"; a {plugin.kind} answers {wanted}" if wanted is not None else ""
+    meant = f"; if its {near[0][0]} is to be {near[0][1]}, call it so and write @hookimpl above it" if near else ""
+    return f"{plugin.__name__} answers no hook{answers}{meant}"

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 
 from incrlearn.declared import check_declarations, missing_type
-from incrlearn.errors import PluginError, did_you_mean
+from incrlearn.errors import PluginError, closest, did_you_mean
 from incrlearn.plugin import Plugin
 from incrlearn.source import LOCAL, code_digest
 
@@ -67,34 +67,47 @@ class Registry:
         ]
         return tuple(sorted([*self._entries, *by_hand]))
 
-    def load(self, use: str, base: Path) -> type[Plugin]:
+    def load(self, use: str, base: Path, kind: str | None = None) -> type[Plugin]:
         """The class behind a name or a ``file.py:Class``.
 
         Args:
             use: what a recipe says.
             base: the folder that relative files are meant from: the recipe's.
+            kind: the one that is wanted, of which there are names to tell where there is no such plug-in.
 
         Raises:
             PluginError: no such plug-in, two packages claim the name, its module fails at import, or it is no plug-in.
         """
-        plugin = check_declarations(self._found(use, base), use)
+        plugin = check_declarations(self._found(use, base, kind), use)
         # Taken now: a file may be edited while what was imported from it runs on.
         self.code_of(absolute_use(use, base), plugin)
         return plugin
 
-    def _found(self, use: str, base: Path) -> object:
+    def _found(self, use: str, base: Path, kind: str | None) -> object:
         if is_local(use):
             return _load_local(use, base)
         if use in self._classes:
             return self._classes[use]
         claims = [entry for entry in self._entries if entry.name == use]
         if not claims:
-            known = {entry.name for entry in self.entries()}
-            raise PluginError(f"no plug-in named '{use}'{did_you_mean(use, known)}")
+            raise PluginError(self._unknown(use, kind))
         if len(claims) > 1:
             owners = " and ".join(f"'{entry.distribution}'" for entry in claims)
             raise PluginError(f"two packages claim the name '{use}': {owners}; uninstall one of them")
         return _load_entry(claims[0])
+
+    def _unknown(self, use: str, kind: str | None) -> str:
+        """That no plug-in has the name, with those that may be meant, and how to name a class in a file."""
+        known = {entry.name for entry in self.entries()}
+        if closest(use, known) is None and kind is not None:
+            known = {name for name, plugin in self.loadable() if plugin.kind == kind}
+        told = f"no plug-in named '{use}'{did_you_mean(use, known)}"
+        if kind == "data" and closest(use, known) is None and "image_folder" in known:
+            told += "; your own images: image_folder"
+        file, _, name = use.rpartition(".")
+        if name.isidentifier() and all(part.isidentifier() for part in file.split(".")):
+            told += f"; for a class in a file write ./{file.replace('.', '/')}.py:{name}"
+        return told
 
     def code_of(self, use: str, plugin: type[Plugin]) -> str | None:
         """What tells the code of a plug-in of a file, or of another package than incrlearn, from what it was before.

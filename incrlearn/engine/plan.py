@@ -68,7 +68,7 @@ def make_plan(recipe: Recipe, data: Path | None = None) -> Plan:
     calls = make_calls(recipe)
     plugin = recipe.data.plugin(recipe.data.use, recipe.data.config)
     if not isinstance(plugin, DataPlugin):
-        raise PluginError(f"data: '{recipe.data.use}' is no DataPlugin: it has no open(root)")
+        raise PluginError(f"data: '{recipe.data.use}' must inherit from incrlearn.data.DataPlugin and have open(root)")
     source = opened(plugin.open, recipe.data.use, data_root(data))
     if not isinstance(source, Source):
         raise PluginError(

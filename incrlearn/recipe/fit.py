@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from incrlearn.errors import RecipeNotice
+from incrlearn.errors import RecipeNotice, closest
 from incrlearn.plugin import Plugin
 from incrlearn.recipe.nodes import Place, Problems
 from incrlearn.recipe.notices import tell_at
@@ -96,6 +96,12 @@ def _tell_of_losses_that_add_up(plugins: Mapping[str, Row]) -> None:
 
 def _who_provides(word: str, plugins: Mapping[str, Row], known: Mapping[str, type[Plugin]]) -> str:
     """Which plug-ins would provide a word; and a row that may have forgotten to say that it does."""
+    for key, row in plugins.items():
+        # A word that others know is not a misspelt one.
+        others = (plugin for plugin in known.values() if plugin is not row.plugin)
+        own = row.provides.difference(*(plugin.provides | plugin.needs for plugin in others))
+        if (near := closest(word, own)) is not None:
+            return f"plugins.{key} provides '{near}'; did you mean '{word}'?"
     offers = [name for name, plugin in known.items() if word in plugin.provides]
     kinds = {known[name].kind for name in offers}
     silent = [

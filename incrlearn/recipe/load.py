@@ -265,7 +265,7 @@ def _find_plugin(
         return None
     base = reading.base_of(use)
     try:
-        return absolute_use(use.value, base), reading.registry.load(use.value, base)
+        return absolute_use(use.value, base), reading.registry.load(use.value, base, "data" if path == "data" else None)
     except PluginError as error:
         hint = "; write null to take the row out" if use.value.lower() == "none" else space_hint(use.value)
         reading.problems.add(use.place, f"{path}.use: {error}{hint}")

@@ -30,7 +30,7 @@ def test_first_plugin_works_as_the_tutorial_tells(tmp_path: Path) -> None:
 
 
 def test_first_plugin_keeps_the_contract_as_the_tutorial_tells(tmp_path: Path) -> None:
-    plugin, suite = code_blocks(ROOT / "docs" / "first-plugin.md", "python")
+    plugin, *_, suite = code_blocks(ROOT / "docs" / "first-plugin.md", "python")
     (tmp_path / "focal.py").write_text(plugin)
     (tmp_path / "test_focal.py").write_text(suite)
     command = [sys.executable, "-m", "pytest", "-q", "--rootdir", str(tmp_path), "-p", "no:cacheprovider", "."]

@@ -179,9 +179,42 @@ class UnknownArgument(Plugin):
         return None
 
 
+class WithoutSelf(Plugin):
+    @hookimpl
+    def loss_terms(batch, out) -> list[LossTerm]:  # type: ignore[no-untyped-def]  # noqa: N805 (forgotten)
+        return []
+
+
+class WithoutAnything(Plugin):
+    @hookimpl
+    def prepare() -> None:  # type: ignore[misc]
+        return None
+
+
+class NoHook(Plugin):
+    kind = "loss"
+
+
+class NoHookOfANewKind(Plugin):
+    def help(self) -> None:
+        return None
+
+
+class NearlyAHook(Plugin):
+    kind = "head"
+
+    def grow_heads(self) -> None:
+        return None
+
+
 @pytest.mark.parametrize(
     ("cls", "message"),
     [
+        (WithoutSelf, r"the first argument of a method is self; write def loss_terms\(self, batch, out\)$"),
+        (WithoutAnything, r"the first argument of a method is self; write def prepare\(self\)$"),
+        (NoHook, "NoHook answers no hook; a loss answers loss_terms$"),
+        (NoHookOfANewKind, "NoHookOfANewKind answers no hook$"),
+        (NearlyAHook, "answers no hook; a head answers grow_head; if its grow_heads is to be grow_head, call it so"),
         (Unmarked, "write @hookimpl above it"),
         (Misspelt, "did you mean 'loss_terms'"),
         (Eager, "order of the recipe"),
@@ -195,6 +228,75 @@ def test_implementation_that_could_not_work_is_refused(cls: type[Plugin], messag
     with pytest.raises(PluginError, match=message) as caught:
         Calls([make(cls, "mine")])
     assert "'mine'" in str(caught.value)
+
+
+class OnlyWraps(Plugin):
+    @hookimpl(wrapper=True)
+    def phases(self) -> Any:
+        return (yield)
+
+
+class OnlyData(Plugin):
+    kind = "data"
+
+
+@pytest.mark.parametrize("cls", [OnlyWraps, OnlyData])
+def test_wrapper_alone_and_data_without_hooks_go(cls: type[Plugin]) -> None:
+    check_implementations(make(cls, "mine"), "mine")
+
+
+def test_losses_that_all_gave_none_are_named() -> None:
+    class Forgets(Plugin):
+        provides = frozenset({"classification"})
+
+        @hookimpl
+        def loss_terms(self) -> None:
+            return None
+
+    class Other(Forgets):
+        provides = frozenset({"auxiliary"})
+
+    batch, out = batch_and_output()
+    calls = Calls([make(Forgets, "loss"), make(Other, "extra")])
+    stage = state_in(Phase("head", 1, 2, terms=frozenset({"classification"})))
+    with pytest.raises(PluginError, match=r"^plugins\.loss: loss_terms gave None; is a return missing\?$"):
+        calls.loss_terms(stage, batch, out)
+    with pytest.raises(PluginError, match=r"^plugins\.loss and plugins\.extra: loss_terms gave None"):
+        calls.loss_terms(state_in(Phase("train", 1, 2)), batch, out)
+
+
+class GivesNone(Plugin):
+    kind = "loss"
+
+    @hookimpl
+    def loss_terms(self) -> None:
+        return None
+
+
+class OfAMask(Tells):
+    kind = "prune"
+
+
+class OfALoss(Tells):
+    kind = "loss"
+
+
+def test_loss_that_gave_none_beside_a_mask_alone_is_told_in_the_first_step_of_an_epoch() -> None:
+    batch, out = batch_and_output()
+    state = state_in(Phase("train", 1, 2))
+    masked = Calls([make(GivesNone, "loss"), make(OfAMask, "mask")])
+    with pytest.raises(PluginError, match=r"^plugins\.loss: loss_terms gave None; is a return missing\?$"):
+        masked.loss_terms(state, batch, out, closely=True)
+    assert [term.name for term in masked.loss_terms(state, batch, out)] == ["mask"]
+    # As a distillation in the first task.
+    other = Calls([make(GivesNone, "extra"), make(OfALoss, "loss")])
+    assert [term.name for term in other.loss_terms(state, batch, out, closely=True)] == ["loss"]
+
+
+def test_loss_that_nobody_was_asked_for_is_no_terms() -> None:
+    batch, out = batch_and_output()
+    stage = state_in(Phase("head", 1, 2, terms=frozenset({"nobody's"})))
+    assert Calls([make(Tells, "loss")]).loss_terms(stage, batch, out) == []
 
 
 def test_core_may_answer_last() -> None:

@@ -84,7 +84,9 @@ def test_misspelt_kind_is_refused(tmp_path: Path, kind: str) -> None:
 
 
 def test_kind_that_is_no_word_is_refused(tmp_path: Path) -> None:
-    assert told(tmp_path, "class L(Plugin):\n    kind = None\n").startswith("L.kind must be a word, not None; kinds are")
+    assert told(tmp_path, "class L(Plugin):\n    kind = None\n").startswith(
+        "L.kind must be a word, not None; kinds are"
+    )
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "other", "optimizer"])

@@ -90,6 +90,31 @@ def test_unknown_name_gets_a_suggestion() -> None:
         Registry([], {"known": Known}).load("knwon", Path())
 
 
+class Photos(Plugin):
+    kind = "data"
+
+
+@pytest.mark.parametrize(
+    ("use", "kind", "told"),
+    [
+        ("mnist", "data", "no plug-in named 'mnist'; known: image_folder; your own images: image_folder"),
+        ("image_fodler", "data", "no plug-in named 'image_fodler'; did you mean 'image_folder'?"),
+        ("knwon", "data", "no plug-in named 'knwon'; did you mean 'known'?"),
+        ("mnist", None, "no plug-in named 'mnist'; known: image_folder, known"),
+        (
+            "adjusted.Mine",
+            None,
+            "no plug-in named 'adjusted.Mine'; known: image_folder, known; "
+            "for a class in a file write ./adjusted.py:Mine",
+        ),
+    ],
+)
+def test_unknown_name_is_told_with_names_of_the_kind_that_is_wanted(use: str, kind: str | None, told: str) -> None:
+    with pytest.raises(PluginError) as caught:
+        Registry([], {"known": Known, "image_folder": Photos}).load(use, Path(), kind)
+    assert str(caught.value) == told
+
+
 def test_classes_given_by_hand_go_before_discovered_ones() -> None:
     registry = Registry([PluginEntry("known", "elsewhere", "1", "nowhere:X")], {"known": Known})
     assert registry.load("known", Path()) is Known

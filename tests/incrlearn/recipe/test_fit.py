@@ -97,6 +97,38 @@ def test_loss_in_a_file_that_may_have_forgotten_what_it_provides_is_named(tmp_pa
     assert problem.endswith(f"plugins.auxiliary needs 'parts', which no plug-in here provides; 'grows' does; {hint}")
 
 
+class Heats(Plugin):
+    """Provides that word, misspelt."""
+
+    kind = "phase"
+    provides = frozenset({"haet"})
+
+
+class KnowsIt(Plugin):
+    """Needs the other word, which is thus one that goes."""
+
+    needs = frozenset({"haet"})
+
+
+@pytest.mark.parametrize(
+    ("others", "hint"),
+    [
+        ({}, "plugins.train provides 'haet'; did you mean 'heat'?"),
+        ({"knows": KnowsIt}, "nor does any that is installed"),
+    ],
+)
+def test_misspelt_word_that_a_row_provides_is_named(
+    write: Any, plugins: dict[str, type[Plugin]], good: str, others: dict[str, type[Plugin]], hint: str
+) -> None:
+    registry = Registry([], plugins | {"heats": Heats, "cooks": Cooks} | others)
+    lines = good.replace("log: log", "log: cooks").splitlines()
+    path: Path = write("\n".join("  train: heats" if "train:" in line else line for line in lines) + "\n")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path, registry)
+    (found,) = caught.value.problems
+    assert str(found) == f"line 11: plugins.log needs 'heat', which no plug-in here provides; {hint}"
+
+
 class Counts(Plugin):
     """Answers with a quota, first or not."""
 
