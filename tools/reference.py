@@ -17,7 +17,7 @@ from typing import get_args
 
 from pydantic import BaseModel, ValidationError
 
-from incrlearn import Plugin, Registry, RunState, hooks
+from incrlearn import Batch, HeldOut, LossTerm, Output, Phase, Plugin, Registry, RunState, Samples, Task, hooks
 from incrlearn.engine.defaults import CoreDefaults
 from incrlearn.hooks import CHANGE_WEIGHTS, HOT, MAKE_WEIGHTS, Hooks
 from incrlearn.recipe import BackboneOptions, Expected, ScenarioOptions, recipe_schema
@@ -44,7 +44,10 @@ def hooks_page() -> str:
     parts = ["# Every hook", _written_from("incrlearn/hooks.py")]
     parts.append(_fence_literal_blocks(markdown(inspect.getdoc(hooks) or "")))
     parts.append("What else all of them keep to stands under [hooks](../hooks.md).")
-    parts += ["## What `state` holds, and when", state_table()]
+    parts += ["## What `state` holds, and when", attribute_table(RunState)]
+    parts.append("## What else hooks are given, and give")
+    for kind in (Task, Phase, Samples, Batch, Output, LossTerm, HeldOut):
+        parts += [f"### {kind.__name__}", markdown(inspect.getdoc(kind) or ""), attribute_table(kind)]
     for heading, names in hooks_by_section():
         parts.append(f"## {heading[0].upper()}{heading[1:]}")
         for name in names:
@@ -53,25 +56,29 @@ def hooks_page() -> str:
     return _joined(parts)
 
 
-def state_table() -> str:
-    """Every attribute of `RunState` with its type and docstring."""
+def attribute_table(kind: type) -> str:
+    """Every attribute of a class with its type and docstring."""
     lines = ["| attribute | type | what it holds |", "|---|---|---|"]
-    for name, annotation, docstring in state_attributes():
+    for name, annotation, docstring in attributes_of(kind):
         about = markdown(" ".join(docstring.partition("Raises:")[0].split()))
         lines.append(_table_row(f"`{name}`", annotation, about))
     return "\n".join(lines)
 
 
-def state_attributes() -> Iterator[tuple[str, str, str]]:
-    """Name, type and docstring of each attribute of `RunState`, in the order of the source; its methods are none."""
-    (definition,) = ast.parse(dedent(inspect.getsource(RunState))).body
+def attributes_of(kind: type) -> Iterator[tuple[str, str, str]]:
+    """Name, type and docstring of each attribute of a class, in the order of the source; its methods are none."""
+    (definition,) = ast.parse(dedent(inspect.getsource(kind))).body
     body = definition.body if isinstance(definition, ast.ClassDef) else []
     for node, below in zip(body, [*body[1:], None], strict=True):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             told = below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else ""
             yield node.target.id, ast.unparse(node.annotation), str(told)
-        elif isinstance(node, ast.FunctionDef) and node.decorator_list and node.returns is not None:
+        elif isinstance(node, ast.FunctionDef) and node.returns is not None and _is_property(node):
             yield node.name, ast.unparse(node.returns), ast.get_docstring(node) or ""
+
+
+def _is_property(node: ast.FunctionDef) -> bool:
+    return any(isinstance(one, ast.Name) and one.id == "property" for one in node.decorator_list)
 
 
 def hooks_by_section() -> Iterator[tuple[str, list[str]]]:

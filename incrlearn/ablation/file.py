@@ -109,7 +109,9 @@ def _read_seeds(node: Node | None, problems: Problems) -> tuple[int, ...]:
         return ()
     seeds = node.plain()
     if not isinstance(seeds, list) or not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
-        problems.add(node.place, f"seeds: must be a list of whole numbers of at least 0, not {show(seeds)}")
+        problems.add(
+            node.place, f"seeds: must be a list such as [1, 2, 3], of whole numbers of at least 0, not {show(seeds)}"
+        )
         return ()
     twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
     if twice:
@@ -146,7 +148,9 @@ def _read_variants(node: Node | None, place: Place, problems: Problems) -> list[
         if not name.strip():
             problems.add(edits.place, "variants: a name is blank; say what the variant is")
         if not isinstance(edits.value, dict):
-            problems.add(edits.place, f"variant '{name}': must be a mapping of dotted paths, not {show(edits.plain())}")
+            example = "{plugins.train.lr: 0.05}"
+            told = f"must be a mapping of dotted paths, such as {example}, not {show(edits.plain())}"
+            problems.add(edits.place, f"variant '{name}': {told}")
             continue
         read = [Edit(path, value, value.place) for path, value in edits.value.items()]
         for edit in read:

@@ -225,7 +225,8 @@ def _read_plugins(node: Node | None, place: Place, reading: _Reading) -> tuple[P
         reading.problems.add(place, "plugins: missing; a recipe needs at least a network, a head, a loss and a phase")
         return ()
     if not isinstance(node.value, dict):
-        told = f"must be a mapping of rows, not {show(node.plain())}{space_hint(node.value)}"
+        hint = space_hint(node.value) or "; write a row a line, such as loss: {use: cross_entropy}"
+        told = f"must be a mapping of rows, not {show(node.plain())}{hint}"
         reading.problems.add(node.place, f"plugins: {told}")
         return ()
     choices: list[PluginChoice] = []
