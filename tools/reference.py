@@ -47,7 +47,7 @@ def hooks_page() -> str:
     parts += ["## What `state` holds, and when", attribute_table(RunState)]
     parts.append("## What else hooks are given, and give")
     for kind in (Task, Phase, Samples, Batch, Output, LossTerm, HeldOut):
-        parts += [f"### {kind.__name__}", markdown(inspect.getdoc(kind) or ""), attribute_table(kind)]
+        parts += [f"#### {kind.__name__}", markdown(inspect.getdoc(kind) or ""), attribute_table(kind)]
     for heading, names in hooks_by_section():
         parts.append(f"## {heading[0].upper()}{heading[1:]}")
         for name in names:
