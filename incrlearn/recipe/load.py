@@ -125,7 +125,7 @@ class _Reading:
 
     def base_of(self, use: Node) -> Path:
         """The folder that a relative file is meant from."""
-        return use.place.file.parent if use.place.file is not None else self.base
+        return use.place.folder(self.base)
 
     def plugin_of(self, row: Node) -> type[Plugin] | None:
         """The plug-in that a row names; None where it names none that can be loaded."""

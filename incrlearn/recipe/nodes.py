@@ -33,6 +33,16 @@ class Place:
     override: str | None = None
     """``path=value`` as on the command line."""
 
+    def folder(self, base: Path) -> Path:
+        """What a relative path written here is meant from: its file's folder, the current one on the command line.
+
+        Args:
+            base: for what was written in neither.
+        """
+        if self.override is not None:
+            return Path.cwd()
+        return self.file.parent if self.file is not None else base
+
 
 @dataclass(frozen=True)
 class Node:

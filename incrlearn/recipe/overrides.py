@@ -175,7 +175,7 @@ def _config_of(parent: Node | None, key: str, registry: Registry, base: Path) ->
     use = row.get("use") if row is not None else None
     if use is None or not isinstance(use.value, str):
         return []
-    folder = use.place.file.parent if use.place.file is not None else base
+    folder = use.place.folder(base)
     try:
         return [registry.load(use.value, folder).Config]
     except PluginError:

@@ -135,7 +135,7 @@ def test_code_of_a_plugin_that_an_override_names_has_not_changed(home: Path, tol
     stored.write_text(read(home).to_yaml())
     (home / "other.py").write_text(LOSS.replace("scale = 1", "scale = 2"))
     (home / "mine.py").write_text(LOSS.replace("scale = 1", "scale = 2"))
-    override = "seed=2" if told else "plugins.mine.use=./other.py:Mine"
+    override = "seed=2" if told else f"plugins.mine.use={home}/other.py:Mine"
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         load_recipe(stored, Registry.discover(), [override])

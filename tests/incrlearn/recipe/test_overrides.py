@@ -183,3 +183,13 @@ def test_override_that_cannot_work_is_told_by_its_own_text(path: Path, override:
         load_recipe(path, REGISTRY, [override])
     assert len(caught.value.problems) == 1
     assert message in str(caught.value.problems[0])
+
+
+def test_a_file_on_the_command_line_is_meant_from_the_current_folder(
+    path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path_factory.mktemp("here")
+    (here / "mine.py").write_text("from incrlearn import Plugin\n\n\nclass Mine(Plugin):\n    kind = 'loss'\n")
+    monkeypatch.chdir(here)
+    recipe = load_recipe(path, REGISTRY, ["plugins.mine={use: ./mine.py:Mine}"])
+    assert value_at(recipe, "plugins.mine.use") == f"{here}/mine.py:Mine"
