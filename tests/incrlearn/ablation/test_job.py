@@ -68,7 +68,7 @@ def test_a_plugins_own_mistake_leaves_a_line_and_a_traceback(tiny: Path, raised:
         "from incrlearn import Plugin, hookimpl\n\n\nclass Bad(Plugin):\n    kind = 'other'\n\n"
         f"    @hookimpl\n    def prepare(self, state):\n        raise {raised}\n"
     )
-    recipe = load_recipe(tiny, Registry.discover(), ["plugins.auxiliary=./bad.py:Bad"])
+    recipe = load_recipe(tiny, Registry.discover(), [f"plugins.auxiliary={tiny.parent}/bad.py:Bad"])
     job = replace(make_job(pool_at(tiny.parent / "pool"), Cell("bad", recipe), None), device="cpu", threads=1)
     error = str(train(job).error)
     assert "not so" in error
