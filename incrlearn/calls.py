@@ -219,11 +219,12 @@ class Calls:
         check = partial(answers.check_learning_terms, out=out) if closely else answers.check_loss_terms
         lists = self._list(self._loss_callers[wanted], state.task, check, given)
         terms = [term for answer in lists for term in answer]
-        # Terms bear their plug-in's key by custom: only where no loss is heard by it are all asked again.
-        losses = tuple(plugin.name for plugin in self.plugins if plugin.kind == "loss")
-        if not terms or (closely and not any(term.name.startswith(losses) for term in terms)):
+        if closely or not terms:
             kinds = {plugin.name: plugin.kind for plugin in self.plugins}
-            refuse_silence(self._loss_callers[wanted], given, len(lists), self._labels, kinds)
+            losses = tuple(name for name, kind in kinds.items() if kind == "loss")
+            # Terms bear their plug-in's key by custom: only where no loss is heard by it are all asked again.
+            if not any(term.name.startswith(losses) for term in terms):
+                refuse_silence(self._loss_callers[wanted], given, len(lists), self._labels, kinds)
         return terms
 
     def after_backward(self, state: RunState) -> None:

@@ -70,8 +70,9 @@ def _tell_of_answers_that_never_count(plugins: Mapping[str, Row]) -> None:
     from incrlearn.implementations import hooks_of_one_answer, implemented
 
     hidden: dict[tuple[str, str], list[str]] = {}
+    answered = {key: implemented(row.plugin) for key, row in plugins.items()}
     for hook in hooks_of_one_answer():
-        keys = [key for key, row in plugins.items() if hook in implemented(row.plugin)]
+        keys = [key for key, hooks in answered.items() if hook in hooks]
         if hook not in _ASKED_IN_EVERY_PHASE:
             for later in keys[1:]:
                 hidden.setdefault((keys[0], later), []).append(hook)

@@ -5,7 +5,7 @@ from __future__ import annotations
 MAY_MIX = frozenset(
     {
         *("copy_", "to", "type_as", "backward", "has_names", "is_same_size", "numel", "set_", "_make_subclass"),
-        *("_has_compatible_shallow_copy_type", "_pack_padded_sequence", "tensor_split", "load_state_dict"),
+        *("_has_compatible_shallow_copy_type", "_pack_padded_sequence", "tensor_split"),
     }
 )
 """Take tensors of several devices."""
@@ -17,8 +17,10 @@ TO_HOST = frozenset({"cpu", "tolist", "item", *NUMPY})
 """Give something on the host."""
 MOVING = frozenset({"cpu", "to", "as_tensor", "asarray"})
 """Give the same memory where nothing has to be moved or converted."""
-OF_NUMBERS = frozenset({"tensor", "as_tensor", "asarray", "arange", "full", "linspace", "logspace"})
-"""Make a tensor of numbers, which may be read from others."""
+COPIES = frozenset({"tensor", "as_tensor", "asarray"})
+"""Give a tensor again where it lies, and put numbers on the host."""
+OF_NUMBERS = frozenset({"arange", "full", "linspace", "logspace"})
+"""Put something on the host, whose numbers may be read from a device."""
 
 
 def is_in_place(name: str) -> bool:

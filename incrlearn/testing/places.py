@@ -19,7 +19,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
-from incrlearn.testing.mixing import IN_LISTS, MAY_MIX, MOVING, NUMPY, OF_NUMBERS, TO_HOST, is_in_place
+from incrlearn.testing.mixing import COPIES, IN_LISTS, MAY_MIX, MOVING, NUMPY, OF_NUMBERS, TO_HOST, is_in_place
 
 DEVICE = torch.device("cpu", 1)
 """The device that stands for a GPU."""
@@ -126,11 +126,10 @@ class Places(TorchFunctionMode):
             return self.lies_on_device(target)
         if target is not None:
             return target == DEVICE
-        if name in TO_HOST:
+        if name in TO_HOST or name in OF_NUMBERS:
             return False
-        if name in OF_NUMBERS:
-            # Told of no device, these read numbers from a device and put them on the host; of a tensor they are a copy.
-            return bool(args) and isinstance(args[0], Tensor) and name not in ("arange", "full") and self._any(given)
+        if name in COPIES and not (args and isinstance(args[0], Tensor)):
+            return False
         return self._any(given)
 
     def _any(self, tensors: Iterable[Tensor]) -> bool:
