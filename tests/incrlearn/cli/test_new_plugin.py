@@ -153,7 +153,9 @@ def test_option_that_was_renamed_in_the_plugin_alone_is_told_in_a_few_lines(incr
         in done.stdout
     )
     assert f"{module}, line " in done.stdout
-    assert len(done.stdout.splitlines()) < 13, done.stdout
+    # Where continuous integration runs, pytest repeats each message in full below this line.
+    told, _, _ = done.stdout.partition("short test summary info")
+    assert len(told.splitlines()) < 10, done.stdout
 
 
 def complaints(folder: Path) -> str:
