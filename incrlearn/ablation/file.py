@@ -74,7 +74,7 @@ def _read_ablation(
     own_seeds = _read_seeds(root.get("seeds"), problems)
     columns = _read_columns(root.get("columns"), problems)
     sketches = _read_variants(root.get("variants"), root.place, problems)
-    if base is None or problems:
+    if base is None:
         raise problems.error()
     base_edits = read_overrides(overrides, problems)
     variants = build_variants(base, base_edits, sketches, registry, problems)
@@ -153,13 +153,21 @@ def _read_variants(node: Node | None, place: Place, problems: Problems) -> list[
             problems.add(edits.place, f"variant '{name}': {told}")
             continue
         read = [Edit(path, value, value.place) for path, value in edits.value.items()]
-        for edit in read:
-            if not all(edit.path.split(".")):
-                problems.add(edit.place, f"variant '{name}': '{edit.path}' is no dotted path such as plugins.train.lr")
-            if edit.path == "seed":
-                problems.add(edit.place, f"variant '{name}': seeds are those of the whole ablation; leave seed out")
-        sketches.append(Sketch(name, tuple(read), edits.place))
+        sound = [edit for edit in read if not _is_no_edit(name, edit, problems)]
+        # What is told once need not be told again of the recipe that it would make.
+        if sound == read:
+            sketches.append(Sketch(name, tuple(read), edits.place))
     bases = [sketch for sketch in sketches if not sketch.edits]
     for sketch in bases[1:]:
         problems.add(sketch.place, f"variant '{sketch.name}': '{bases[0].name}' stands for the base already; edit it")
-    return sketches
+    return [sketch for sketch in sketches if sketch not in bases[1:]]
+
+
+def _is_no_edit(variant: str, edit: Edit, problems: Problems) -> bool:
+    if not all(edit.path.split(".")):
+        problems.add(edit.place, f"variant '{variant}': '{edit.path}' is no dotted path such as plugins.train.lr")
+        return True
+    if edit.path == "seed":
+        problems.add(edit.place, f"variant '{variant}': seeds are those of the whole ablation; leave seed out")
+        return True
+    return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,26 +12,50 @@ from rich.table import Table
 from rich.text import Text
 
 from incrlearn.cli.consoles import output_console, say
-from incrlearn.errors import OutputError
+from incrlearn.errors import OutputError, Problem, RecipeError
 
 
-def recipes() -> None:
-    """List the recipes and ablations that come with the package."""
-    from incrlearn.recipe import describe, shipped_ablations, shipped_recipes
+def recipes(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="WORD", help="Only those with all of these in name or description, such as bic."),
+    ] = None,
+) -> None:
+    """List the recipes and ablations that come with the package, all or those about something."""
+    from incrlearn.recipe import shipped_ablations, shipped_recipes
     from incrlearn.recipe.shipped import recipe_name
 
+    found, ablations = _about(words or (), shipped_recipes()), _about(words or (), shipped_ablations())
+    if not found and not ablations:
+        told = f"no recipe and no ablation has '{' '.join(words or ())}' in its name or description"
+        raise RecipeError("incrlearn recipes", [Problem(f"{told}; without a word all are listed")])
     console = output_console()
-    table = Table("recipe", "what it is", "expected average")
-    for path in shipped_recipes():
-        average = _expected_average(path)
-        table.add_row(recipe_name(path), Text(describe(path)), f"{average:.2f} %" if average is not None else "")
-    console.print(table)
-    say(console, "run one from anywhere: incrlearn run der_digits")
-    ablations = Table("ablation", "what it is")
-    for path in shipped_ablations():
-        ablations.add_row(recipe_name(path), Text(describe(path)))
-    console.print(ablations)
-    say(console, "make the table of one: incrlearn ablate ablations/der_digits")
+    if found:
+        table = Table("recipe", "what it is", "expected average")
+        for path, about in found.items():
+            average = _expected_average(path)
+            table.add_row(recipe_name(path), Text(about), f"{average:.2f} %" if average is not None else "")
+        console.print(table)
+        say(console, f"run one from anywhere: incrlearn run {recipe_name(next(iter(found)))}")
+    if ablations:
+        table = Table("ablation", "what it is")
+        for path, about in ablations.items():
+            table.add_row(recipe_name(path), Text(about))
+        console.print(table)
+        say(console, f"make the table of one: incrlearn ablate {recipe_name(next(iter(ablations)))}")
+
+
+def _about(words: Sequence[str], paths: Sequence[Path]) -> dict[Path, str]:
+    """Those files that have all ``words`` in name or description, in any case of letters, with their descriptions."""
+    from incrlearn.recipe import describe
+    from incrlearn.recipe.shipped import recipe_name
+
+    described = {path: describe(path) for path in paths}
+    return {
+        path: about
+        for path, about in described.items()
+        if all(word.lower() in f"{recipe_name(path)} {about}".lower() for word in words)
+    }
 
 
 def schema(

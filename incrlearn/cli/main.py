@@ -15,6 +15,7 @@ from incrlearn.cli.compare import compare
 from incrlearn.cli.consoles import notices_told, tell_error, tell_plugin_failure
 from incrlearn.cli.inspect import check, explain
 from incrlearn.cli.new_plugin import new_plugin
+from incrlearn.cli.parsing import KnownOptions
 from incrlearn.cli.plugins import plugins_app
 from incrlearn.cli.report import report
 from incrlearn.cli.run import run
@@ -49,9 +50,9 @@ def make_app() -> typer.Typer:
     )
     app.callback()(_root)
     for command in (run, check, explain, ablate, compare, verify, report, recipes, schema):
-        app.command()(command)
+        app.command(cls=KnownOptions)(command)
     app.add_typer(plugins_app(), name="plugins")
-    app.command("new-plugin")(new_plugin)
+    app.command("new-plugin", cls=KnownOptions)(new_plugin)
     return app
 
 

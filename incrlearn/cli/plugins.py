@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from incrlearn.cli.consoles import output_console, say
 from incrlearn.cli.options import read_pairs
+from incrlearn.cli.parsing import KnownOptions
 from incrlearn.errors import PluginError, Problem, RecipeError
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ def plugins_app() -> typer.Typer:
     """``plugins``, ``plugins NAME`` and ``plugins check NAME``."""
     app = typer.Typer(cls=_NamesAreShown, invoke_without_command=True)
     app.callback()(list_plugins)
-    app.command("show")(show)
-    app.command("check")(check)
+    app.command("show", cls=KnownOptions)(show)
+    app.command("check", cls=KnownOptions)(check)
     return app
 
 

@@ -214,7 +214,7 @@ def _read_data(node: Node | None, place: Place, reading: _Reading) -> DataChoice
         reading.problems.add(use_place, f"data.use: '{use}' cannot be used: {words}")
         return None
     options = {key: child for key, child in node.value.items() if key not in scenario_keys}
-    config = _read_config(plugin, Node(options, node.place), "data", reading.problems, scenario_keys)
+    config = _read_config(found, Node(options, node.place), "data", reading.problems, scenario_keys)
     if scenario is None or config is None:
         return None
     return DataChoice(use, plugin, config, scenario, _code_of("data", node, use, plugin, reading))
@@ -243,7 +243,7 @@ def _read_plugins(node: Node | None, place: Place, reading: _Reading) -> tuple[P
         if plugin.kind == "data":
             reading.problems.add(row.place, f"plugins.{key}: '{use}' is a data set; name it as data: {{use: {use}}}")
             continue
-        config = _read_config(plugin, row, f"plugins.{key}", reading.problems)
+        config = _read_config(found, row, f"plugins.{key}", reading.problems)
         known[key] = Row(plugin, config, row.place)
         if config is not None:
             code = _code_of(f"plugins.{key}", row, use, plugin, reading) if plugin.affects_result else None
@@ -293,12 +293,13 @@ def _code_of(path: str, row: Node, use: str, plugin: type[Plugin], reading: _Rea
 
 
 def _read_config(
-    plugin: type[Plugin], row: Node, path: str, problems: Problems, also_known: Sequence[str] | set[str] = ()
+    owner: tuple[str, type[Plugin]], row: Node, path: str, problems: Problems, also_known: Sequence[str] | set[str] = ()
 ) -> Plugin.Config | None:
+    plugin = owner[1]
     options = Node({key: node for key, node in _rows(row).items() if key != "use"}, row.place)
     options = use_names_of_today(options, plugin.Config, path, problems)
     try:
-        return validate(plugin.Config, options, path, problems, also_known, plugin)
+        return validate(plugin.Config, options, path, problems, also_known, owner)
     except PluginError as error:
         problems.add(row.place, f"{path}: {error}")
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import types
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from incrlearn.recipe.wording import JsonSchema, dereference, expectation, show,
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 _OWN_MESSAGES = {"value_error", "assertion_error"}
+_AFTER_A_COMMA = "; the decimals of a number stand behind a point, as in 0.5"
+_DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
 
 
 def validate(
@@ -28,7 +31,7 @@ def validate(
     path: str,
     problems: Problems,
     also_known: Iterable[str] = (),
-    owner: type[Plugin] | None = None,
+    owner: tuple[str, type[Plugin]] | None = None,
 ) -> ModelT | None:
     """Options as a model; None where something is wrong with them (it is told to ``problems``).
 
@@ -41,7 +44,7 @@ def validate(
         path: the dotted path of the mapping, such as ``plugins.train``.
         problems: takes what is wrong.
         also_known: further names that may stand beside the options, for suggestions.
-        owner: the plug-in whose options they are, where it is one.
+        owner: the plug-in whose options they are, where it is one: what the row calls it, and its class.
 
     Raises:
         PluginError: the model's own defaults do not fit its types, so that no file could repeat them.
@@ -126,7 +129,7 @@ def _tell(
     path: str,
     problems: Problems,
     also_known: Iterable[str],
-    plugin: type[Plugin] | None,
+    owner: tuple[str, type[Plugin]] | None,
 ) -> None:
     schema = _schema_of(model)
     found = [(_locate(model, node, detail["loc"]), detail) for detail in error.errors(include_url=False)]
@@ -142,8 +145,12 @@ def _tell(
             fields = located.owner.model_fields if located.owner is not None else {}
             known = {*fields, *(also_known if len(located.steps) == 1 else ())}
             steps, name = located.steps, str(detail["loc"][-1])
-            outside = _outside_of_config(name, plugin) if len(steps) == 1 and plugin is not None else ""
-            message = f"no such option{outside or did_you_mean(name, known)}"
+            whose = outside = ""
+            if len(steps) == 1 and owner is not None:
+                whose = "" if owner[0] == path.rpartition(".")[2] or also_known else f" of {_last_part(owner[0])}"
+                outside = _outside_of_config(name, owner[1])
+            hint = _AFTER_A_COMMA if name.isdigit() else outside or did_you_mean(name, known)
+            message = f"no such option{whose}{hint}"
         elif kind in _OWN_MESSAGES:
             steps, message = located.steps, str(detail["ctx"]["error"])
         elif any(other[: len(located.steps)] == located.steps != other for other in deepest):
@@ -154,6 +161,11 @@ def _tell(
             continue
         told.add(steps)
         problems.add(located.node.place, f"{_dotted(path, steps)}: {message}")
+
+
+def _last_part(use: str) -> str:
+    # A file is told without its folders.
+    return f"'{use.rpartition('/')[2]}'"
 
 
 def _outside_of_config(name: str, plugin: type[Plugin]) -> str:
@@ -189,12 +201,14 @@ def _mismatch(schema: JsonSchema, located: _Located, fallback: str) -> str:
     value = located.node.plain()
     if wanted == "a value":
         return f"{fallback[:1].lower()}{fallback[1:]}, not {show(value)}"
-    return f"must be {wanted}, not {show(value)}{_quotes_hint(wanted, value)}"
+    return f"must be {wanted}, not {show(value)}{_number_hint(wanted, value)}"
 
 
-def _quotes_hint(wanted: str, value: object) -> str:
+def _number_hint(wanted: str, value: object) -> str:
     if not isinstance(value, str) or "text" in wanted:
         return ""
+    if "number" in wanted and _DECIMAL_COMMA.fullmatch(value):
+        return f" (write the decimals behind a point: {value.replace(',', '.')})"
     try:
         looks_like = parse_scalar(value)
     except ValueError:

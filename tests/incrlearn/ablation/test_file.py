@@ -116,8 +116,16 @@ def test_a_broken_base_is_told_at_its_own_line(tiny: Path) -> None:
 
 
 def test_all_problems_are_told_at_once(tiny: Path) -> None:
-    with pytest.raises(RecipeError, match="2 problems"):
-        read(tiny, GOOD.replace("[3, 4]", "[3, 3]").replace("average", "averge"))
+    wrong = "    plugins.auxilary: null\n  dotted: {plugins..x: 1}\n  seeded: {seed: 2, plugins.nothing: 3}\n  also: {}"
+    with pytest.raises(RecipeError) as caught:
+        read(
+            tiny,
+            GOOD.replace("[3, 4]", "[3, 3]").replace("average", "averge").replace("    plugins.auxiliary: null", wrong),
+        )
+    told = [str(problem).partition(": ")[2] for problem in caught.value.problems]
+    begins = ("seeds: given", "variant 'no auxiliary': plugins.aux", "variant 'dotted': ", "variant 'seeded': seeds")
+    rest = ("variant 'also': 'all of it' stands", "columns: no metric")
+    assert [text[: len(begin)] for text, begin in zip(told, begins + rest, strict=True)] == list(begins + rest)
 
 
 WORDS = st.sampled_from(["base", "seeds", "variants", "columns", "plugins.auxiliary", "plugins.train.lr", "", "~x/y"])

@@ -13,6 +13,20 @@ def test_recipes_lists_the_shipped_ones(incrlearn: Any) -> None:
     assert "│ quick/der_cifar100" in outcome.out
 
 
+def test_recipes_about_something_are_listed_alone(incrlearn: Any) -> None:
+    rows = [line for line in incrlearn("recipes", "BiC", "digits").out.splitlines() if line.startswith("│ ")]
+    assert [row.split()[1] for row in rows if row.split()[1] != "│"] == ["bic_digits"]
+    ablations = incrlearn("recipes", "ablations/der_digits")
+    assert "│ recipe" not in ablations.out
+    assert "make the table of one: incrlearn ablate ablations/der_digits\n" in ablations.out
+
+
+def test_recipes_about_nothing_are_told(incrlearn: Any) -> None:
+    outcome = incrlearn("recipes", "quick", "xyz")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "no recipe and no ablation has 'quick xyz' in its name or description" in outcome.err
+
+
 def test_schema_is_json_and_knows_the_plugins(incrlearn: Any, folder: Path) -> None:
     outcome = incrlearn("schema")
     assert outcome.code == 0

@@ -15,7 +15,7 @@ from incrlearn.engine.defaults import CoreDefaults
     ("edit", "arguments", "message"),
     [
         (("expandable", "expandible"), (), "did you mean 'expandable'?"),
-        (("lr: 0.05", "lrr: 0.05"), (), "plugins.train.lrr: no such option; did you mean 'lr'?"),
+        (("lr: 0.05", "lrr: 0.05"), (), "plugins.train.lrr: no such option of 'sgd'; did you mean 'lr'?"),
         (("epochs: 2", "epochs: two"), (), "plugins.train.epochs: must be a whole number of at least 1, not 'two'"),
         (("lr: 0.05", "lr: -1"), (), "plugins.train.lr: must be a number above 0, not -1"),
         (("  head: linear", "  head: linear\n  head: linear"), (), "'head' is written twice (first on line 7)"),
@@ -30,7 +30,7 @@ from incrlearn.engine.defaults import CoreDefaults
         (None, ("--set", "data.use=cifar100", "--data", "nowhere"), "cifar100"),
         (None, ("--device", "cuda:77"), "cuda:77"),
         (None, ("--seed", "-1"), "--seed"),
-        (None, ("--frobnicate",), "No such option"),
+        (None, ("--frobnicate",), "--frobnicate: no such option; settings are given as --set PATH=VALUE"),
     ],
 )
 @pytest.mark.parametrize("command", ["run", "check"])

@@ -27,6 +27,14 @@ from incrlearn.registry import Registry
         ("epochs: 3", "epochs: 3.0", "line 10: plugins.train.epochs: must be a whole number of at least 1, not 3.0"),
         ("epochs: 3, ", "", "line 10: plugins.train.epochs: missing; give a whole number of at least 1"),
         ("epochs: 3", "epochs: null", "line 10: plugins.train.epochs: missing; give a whole number of at least 1"),
+        (
+            "lr: 1e-2", "lr: '0,01'",
+            "plugins.train.lr: must be a number above 0, not '0,01' (write the decimals behind a point: 0.01)",
+        ),
+        (
+            "lr: 1e-2", "lr: 1,5",
+            "line 10: plugins.train.5: no such option; the decimals of a number stand behind a point, as in 0.5",
+        ),
         ("lr: 1e-2", "lr: 0", "line 10: plugins.train.lr: must be a number above 0, not 0"),
         ("lr: 1e-2", "share: 2", "line 10: plugins.train.share: must be a number from 0 to 1, not 2"),
         ("[1, 2]", "[1, x]", "line 10: plugins.train.milestones[1]: must be a whole number, not 'x'"),
@@ -93,9 +101,9 @@ class Heir(Outside):
 @pytest.mark.parametrize(
     ("option", "told"),
     [
-        ("weight", "no such option; Heir has 'weight' as an attribute: options go in its class Config(Plugin.Config)"),
-        ("gamma", "no such option; Heir has 'gamma' as an attribute: options go in its class Config(Plugin.Config)"),
-        *((name, "no such option") for name in ("factor", "kind", "needs", "name", "config", "other")),
+        ("weight", "; Heir has 'weight' as an attribute: options go in its class Config(Plugin.Config)"),
+        ("gamma", "; Heir has 'gamma' as an attribute: options go in its class Config(Plugin.Config)"),
+        *((name, "") for name in ("factor", "kind", "needs", "name", "config", "other")),
     ],
 )
 def test_option_that_is_an_attribute_of_the_class_is_told_where_to_go(
@@ -104,4 +112,6 @@ def test_option_that_is_an_attribute_of_the_class_is_told_where_to_go(
     registry = Registry([], plugins | {"outside": Heir})
     with pytest.raises(RecipeError) as caught:
         load_recipe(write(variant("log: log", f"more: {{use: outside, {option}: 1}}")), registry)
-    assert [str(problem) for problem in caught.value.problems] == [f"line 11: plugins.more.{option}: {told}"]
+    assert [str(problem) for problem in caught.value.problems] == [
+        f"line 11: plugins.more.{option}: no such option of 'outside'{told}"
+    ]
