@@ -1,5 +1,6 @@
 """What the tests of the commands share: a folder with a small recipe, and a command line run in this process."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from incrlearn.cli.main import main
 
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 SMALL = """\
 # A small one
 data: {use: digits, classes: 4, tasks: 2, order: natural}
@@ -56,6 +58,7 @@ def incrlearn(folder: Path, capsys: pytest.CaptureFixture[str]) -> Any:
         with pytest.raises(SystemExit) as left:
             main(arguments)
         text = capsys.readouterr()
-        return Outcome(int(left.value.code or 0), text.out, text.err)
+        # Typer colours what it prints itself wherever it believes to be in continuous integration.
+        return Outcome(int(left.value.code or 0), *(_COLOURS.sub("", printed) for printed in (text.out, text.err)))
 
     return run
