@@ -5,13 +5,13 @@ from __future__ import annotations
 from itertools import chain
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from incrlearn import Phase, Plugin, RunState, Samples, hookimpl
-from incrlearn_plugins.phase.schedule import check_milestones, learning_rate_factor, sgd_with_schedule
+from incrlearn_plugins.phase.stage import StageOptions
 from incrlearn_plugins.phase.subset import balanced_positions
 
 
@@ -24,7 +24,7 @@ class BalancedFinetune(Plugin):
     kind = "phase"
     needs = frozenset({"classification", "exemplars", "training"})
 
-    class Config(Plugin.Config):
+    class Config(StageOptions):
         """Options; the defaults are those of PODNet's authors for CIFAR-100."""
 
         trains: Literal["head", "network"] = "head"
@@ -37,21 +37,8 @@ class BalancedFinetune(Plugin):
         """Passes over the balanced subset."""
         lr: float = Field(0.05, gt=0)
         """Learning rate at the start."""
-        milestones: tuple[int, ...] = ()
-        """Epochs, counted from 0, at which the rate falls; none: it stays."""
-        gamma: float = Field(0.1, gt=0, le=1)
-        """Factor at each milestone."""
-        batch: int = Field(128, ge=2)
-        """Images a step at most; an epoch is cut into batches as even as can be."""
-        momentum: float = Field(0.9, ge=0, lt=1)
-        """Momentum of SGD."""
         weight_decay: float = Field(5.0e-4, ge=0)
         """L2 penalty of SGD."""
-
-        @model_validator(mode="after")
-        def _fits(self) -> BalancedFinetune.Config:
-            check_milestones(self.milestones, self.epochs)
-            return self
 
     config: Config
 
@@ -90,14 +77,7 @@ class BalancedFinetune(Plugin):
     @hookimpl
     def make_optimizer(self, phase: Phase, groups: list[dict[str, Any]]) -> tuple[Optimizer, LRScheduler] | None:
         """SGD for its own phase."""
-        if phase.name != self.name:
-            return None
-        config = self.config
-        factors = [
-            learning_rate_factor(epoch, config.epochs, "milestones", config.milestones, config.gamma, warmup=0)
-            for epoch in range(config.epochs)
-        ]
-        return sgd_with_schedule(groups, config.lr, config.momentum, config.weight_decay, factors)
+        return self.config.make_sgd(groups, self.config.weight_decay) if phase.name == self.name else None
 
     @hookimpl
     def phase_start(self, state: RunState) -> None:

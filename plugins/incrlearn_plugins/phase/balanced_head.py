@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from incrlearn import Phase, Plugin, RunState, Samples, hookimpl
 from incrlearn.network import redraw_heads
-from incrlearn_plugins.phase.schedule import check_milestones, learning_rate_factor, sgd_with_schedule
+from incrlearn_plugins.phase.stage import StageOptions
 from incrlearn_plugins.phase.subset import balanced_positions
 
 
@@ -21,7 +21,7 @@ class BalancedHead(Plugin):
     needs = frozenset({"classification", "exemplars", "training"})
     provides = frozenset({"retrained_head"})
 
-    class Config(Plugin.Config):
+    class Config(StageOptions):
         """Options; the defaults are the paper's for CIFAR-100."""
 
         epochs: int = Field(30, ge=1)
@@ -30,21 +30,10 @@ class BalancedHead(Plugin):
         """Learning rate at the start."""
         milestones: tuple[int, ...] = (15,)
         """Epochs, counted from 0, at which the rate falls."""
-        gamma: float = Field(0.1, gt=0, le=1)
-        """Factor at each milestone."""
-        batch: int = Field(128, ge=2)
-        """Images a step at most; an epoch is cut into batches as even as can be."""
-        momentum: float = Field(0.9, ge=0, lt=1)
-        """Momentum of SGD."""
         weight_decay: float = Field(5.0e-4, ge=0)
         """L2 penalty of SGD."""
         temperature: float = Field(5.0, gt=0)
         """delta: the loss is taken on softmax(logits / delta); 5 on CIFAR-100, 1 on ImageNet-100."""
-
-        @model_validator(mode="after")
-        def _fits(self) -> BalancedHead.Config:
-            check_milestones(self.milestones, self.epochs)
-            return self
 
     config: Config
 
@@ -73,14 +62,7 @@ class BalancedHead(Plugin):
     @hookimpl
     def make_optimizer(self, phase: Phase, groups: list[dict[str, Any]]) -> tuple[Optimizer, LRScheduler] | None:
         """SGD for its own phase."""
-        if phase.name != self.name:
-            return None
-        config = self.config
-        factors = [
-            learning_rate_factor(epoch, config.epochs, "milestones", config.milestones, config.gamma, warmup=0)
-            for epoch in range(config.epochs)
-        ]
-        return sgd_with_schedule(groups, config.lr, config.momentum, config.weight_decay, factors)
+        return self.config.make_sgd(groups, self.config.weight_decay) if phase.name == self.name else None
 
     @hookimpl
     def phase_start(self, state: RunState) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from incrlearn import Batch, HeldOut, LossTerm, Output, Phase, Plugin, PluginError, RunState, Samples, Task, hookimpl
 from incrlearn.memory import held_out_part
-from incrlearn_plugins.phase.schedule import check_milestones, learning_rate_factor, sgd_with_schedule
+from incrlearn_plugins.phase.stage import StageOptions
 from incrlearn_plugins.phase.subset import balanced_positions, positions_per_class
 
 
@@ -31,7 +31,7 @@ class BiasLayer(Plugin):
     needs = frozenset({"exemplars", "training"})
     provides = frozenset({"bias correction"})
 
-    class Config(Plugin.Config):
+    class Config(StageOptions):
         """Options; the defaults are the paper's and its authors'."""
 
         share: float = Field(0.1, gt=0, lt=1)
@@ -42,19 +42,10 @@ class BiasLayer(Plugin):
         """Learning rate at the start."""
         milestones: tuple[int, ...] = (60, 120, 160, 180)
         """Epochs, counted from 0, at which the rate falls."""
-        gamma: float = Field(0.1, gt=0, le=1)
-        """Factor at each milestone."""
         batch: int = Field(256, ge=2)
         """Images a step at most; an epoch is cut into batches as even as can be."""
-        momentum: float = Field(0.9, ge=0, lt=1)
-        """Momentum of SGD."""
         beta_decay: float = Field(0.1, ge=0)
         """L2 penalty on beta, decay / 2 beta^2; alpha has none."""
-
-        @model_validator(mode="after")
-        def _fits(self) -> BiasLayer.Config:
-            check_milestones(self.milestones, self.epochs)
-            return self
 
     config: Config
 
@@ -138,14 +129,7 @@ class BiasLayer(Plugin):
     @hookimpl
     def make_optimizer(self, phase: Phase, groups: list[dict[str, Any]]) -> tuple[Optimizer, LRScheduler] | None:
         """SGD for its own phase."""
-        if phase.name != self.name:
-            return None
-        config = self.config
-        factors = [
-            learning_rate_factor(epoch, config.epochs, "milestones", config.milestones, config.gamma, warmup=0)
-            for epoch in range(config.epochs)
-        ]
-        return sgd_with_schedule(groups, config.lr, config.momentum, 0.0, factors)
+        return self.config.make_sgd(groups, 0.0) if phase.name == self.name else None
 
     @hookimpl
     def phase_start(self, state: RunState) -> None:
