@@ -278,7 +278,7 @@ def test_grown_back_backbone_holds_the_pruned_weights_where_they_were(case: Case
 
 
 @given(seed=st.integers(0, 2**16), share=st.floats(0, 1))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_any_mask_is_removed_exactly(small: Case, seed: int, share: float) -> None:
     open_gates = random_gates(small.channels, share, seed)
     backbone = copy.deepcopy(small.backbone).double()

@@ -127,7 +127,7 @@ WORDS = st.sampled_from(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 @given(text=st.text() | st.lists(WORDS, max_size=25).map("".join) | st.lists(WORDS, max_size=25).map(" ".join))
 def test_any_text_gives_a_recipe_or_a_recipe_error(tmp_path: Path, registry: Registry, text: str) -> None:
     path = tmp_path / "recipe.yaml"
@@ -135,7 +135,7 @@ def test_any_text_gives_a_recipe_or_a_recipe_error(tmp_path: Path, registry: Reg
     assert_recipe_or_recipe_error(path, registry)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 @given(data=st.data())
 def test_any_edit_of_a_recipe_gives_a_recipe_or_a_recipe_error(
     tmp_path: Path, registry: Registry, good: str, data: st.DataObject

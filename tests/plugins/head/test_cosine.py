@@ -29,7 +29,7 @@ def grown(start: str, scale: float = 2.0) -> tuple[CosineHead, CosineHead]:
     return old, new
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000), width=st.integers(1, 6), classes=st.integers(1, 5), scale=st.floats(0.1, 30))
 def test_equals_the_definition_and_no_length_matters(seed: int, width: int, classes: int, scale: float) -> None:
     rng = np.random.default_rng(seed)

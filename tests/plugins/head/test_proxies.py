@@ -40,7 +40,7 @@ def grown(width: int = 4, **options: Any) -> tuple[ProxiesHead, ProxiesHead]:
     return old, new
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 9999), width=st.integers(1, 5), classes=st.integers(1, 4), proxies=st.integers(1, 4))
 def test_equals_the_definition(seed: int, width: int, classes: int, proxies: int) -> None:
     head = ProxiesHead(width, classes, proxies, 3.0, generator(seed)).double()
@@ -134,7 +134,7 @@ def test_k_means_finds_clouds_that_are_apart() -> None:
     torch.testing.assert_close(centres[order], wanted)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 9999), n=st.integers(1, 30), count=st.integers(1, 6))
 def test_k_means_ends_where_each_centre_is_the_mean_of_what_is_nearest(seed: int, n: int, count: int) -> None:
     points = torch.randn(n, 3, generator=generator(seed), dtype=torch.float64)

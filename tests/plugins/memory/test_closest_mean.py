@@ -11,7 +11,7 @@ from incrlearn import Task
 from incrlearn_plugins.memory.closest_mean import ClosestMean, closest_to_mean
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 15), width=st.integers(1, 6), quota=st.integers(1, 20))
 def test_everybody_chosen_is_as_close_as_everybody_left(seed: int, count: int, width: int, quota: int) -> None:
     features = np.random.default_rng(seed).normal(size=(count, width))

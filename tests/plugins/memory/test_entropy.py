@@ -23,7 +23,7 @@ def defined_entropy(logits: np.ndarray) -> float:
     return -sum(share / sum(shares) * math.log(share / sum(shares)) for share in shares)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 15), classes=st.integers(1, 6), quota=st.integers(1, 20))
 def test_everybody_chosen_is_as_unsure_as_everybody_left(seed: int, count: int, classes: int, quota: int) -> None:
     logits = 3 * np.random.default_rng(seed).normal(size=(count, classes))

@@ -32,7 +32,7 @@ def assert_each_choice_is_the_best(features: np.ndarray, order: list[int]) -> No
         assert distances[pick] <= min(distances.values()) + 1e-9
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 15), width=st.integers(1, 6), quota=st.integers(1, 20))
 def test_each_choice_is_the_best_of_all_candidates(seed: int, count: int, width: int, quota: int) -> None:
     features = np.random.default_rng(seed).normal(size=(count, width))

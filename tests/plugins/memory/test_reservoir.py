@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.stats import chi2, chisquare
@@ -49,7 +49,6 @@ def one_after_the_other(arrived: tuple[int, ...], total: int, draws: list[float]
     return tuple(reservoir.count(label) for label in range(len(arrived)))
 
 
-@settings(deadline=None)
 @given(arrived=st.lists(st.integers(1, 30), min_size=1, max_size=8), total=st.integers(1, 60), seed=st.integers(0, 999))
 def test_equals_the_algorithm_word_by_word(arrived: list[int], total: int, seed: int) -> None:
     draws = torch.rand(sum(arrived), dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
@@ -57,7 +56,6 @@ def test_equals_the_algorithm_word_by_word(arrived: list[int], total: int, seed:
     assert reservoir_counts(arrived, total, draws) == wanted
 
 
-@settings(deadline=None)
 @given(arrived=st.lists(st.integers(1, 30), min_size=1, max_size=8), total=st.integers(1, 60), seed=st.integers(0, 999))
 def test_memory_is_full_and_no_class_grows_while_others_come(arrived: list[int], total: int, seed: int) -> None:
     counts: tuple[int, ...] = ()

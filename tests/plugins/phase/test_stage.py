@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from incrlearn_plugins.phase.stage import StageOptions
 from pydantic import ValidationError
 from torch import nn
+
+from incrlearn_plugins.phase.stage import StageOptions
 
 
 def test_rate_falls_at_each_milestone_and_groups_keep_their_own_penalty() -> None:

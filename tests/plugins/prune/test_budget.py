@@ -49,7 +49,7 @@ def test_every_group_keeps_a_gate_and_otherwise_those_above_zero(values: Tensor)
             assert values[place][kept[place]] == values[place].max()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(logits(), st.floats(0.01, 0.99))
 def test_the_largest_gates_that_fit_the_budget_are_kept(values: Tensor, keep: float) -> None:
     channels, counts = small_resnet()
@@ -190,7 +190,7 @@ def test_weight_stays_finite_on_a_large_backbone_with_every_gate_closed() -> Non
     assert seen.isfinite().all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(logits(), min_size=1, max_size=6), st.floats(0.01, 0.99))
 def test_weight_follows_the_error_within_its_limits(walk: list[Tensor], keep: float) -> None:
     budget, _ = controller(keep)

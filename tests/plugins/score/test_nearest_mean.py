@@ -39,7 +39,7 @@ def defined_means(features: np.ndarray, labels: np.ndarray, classes: int) -> np.
     return np.stack([unit(sum(unit(f) for f in features[labels == k]) / (labels == k).sum()) for k in range(classes)])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 10_000), counts=st.lists(st.integers(1, 6), min_size=1, max_size=5), width=st.integers(1, 7))
 def test_means_and_nearest_class_equal_the_definition(seed: int, counts: list[int], width: int) -> None:
     rng = np.random.default_rng(seed)
