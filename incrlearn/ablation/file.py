@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from incrlearn.ablation.grid import BASE, Grid, Sketch, build_variants, leave_one_out
+from incrlearn.ablation.grid import BASE, Grid, Sketch, build_variants, edit_text, leave_one_out
 from incrlearn.ablation.table import column_names
 from incrlearn.errors import RecipeError, did_you_mean
 from incrlearn.recipe import (
@@ -82,7 +82,8 @@ def _read_ablation(
         raise problems.error()
     own_name = next((variant.name for variant in variants if not variant.edits), BASE)
     chosen = tuple(seeds) or own_seeds or (base.seed,)
-    return Grid(recipe_name(path), describe(path) or path.stem, own_name, tuple(variants), chosen, columns)
+    name, title, changes = recipe_name(path), describe(path) or path.stem, tuple(map(edit_text, base_edits))
+    return Grid(name, path, title, own_name, tuple(variants), chosen, columns, changes)
 
 
 def _read_base(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,7 +50,9 @@ class Grid:
     """An ablation: every variant with every seed."""
 
     name: str
-    """What its tables are filed under."""
+    """Of the ablation, or of the recipe."""
+    path: Path
+    """The file of either."""
     title: str
     base: str
     """Name of the base's row."""
@@ -58,8 +61,17 @@ class Grid:
     seeds: tuple[int, ...]
     columns: tuple[str, ...]
     """Metrics of the whole run, as in ``result.json``; empty: the usual ones."""
+    overrides: tuple[str, ...] = ()
+    """``path=value`` for each change of the base that was asked for beside the file."""
     left_in: tuple[str, ...] = ()
     """Of a leave-one-out: which plug-ins cannot be left out, and why, in lines."""
+
+    @property
+    def filed_as(self) -> str:
+        """The folder of its tables: the name, and where the base was changed a digest of the changes behind it."""
+        if not self.overrides:
+            return self.name
+        return f"{self.name}+{hashlib.sha256(repr(self.overrides).encode()).hexdigest()[:8]}"
 
     def cells(self) -> list[Cell]:
         """Every run, seed by seed, so that each seed's row of comparisons is complete as early as can be."""
@@ -142,7 +154,8 @@ def leave_one_out(path: Path, overrides: Sequence[str], seeds: Sequence[int], re
     if problems:
         raise problems.error()
     title = f"{base.name}, one plug-in left out at a time"
-    return Grid(base.name, title, BASE, tuple(variants), tuple(seeds) or (base.seed,), (), tuple(left_in))
+    chosen, changes = tuple(seeds) or (base.seed,), tuple(map(edit_text, base_edits))
+    return Grid(base.name, path, title, BASE, tuple(variants), chosen, (), changes, tuple(left_in))
 
 
 def select(grid: Grid, only: Sequence[str], cells: Sequence[Cell]) -> list[Cell]:

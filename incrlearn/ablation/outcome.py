@@ -23,6 +23,7 @@ from incrlearn.engine.record import RUNS, RunRecord
 from incrlearn.engine.rundir import begun_recipe, code_differences, words_of_code, write_atomically
 from incrlearn.errors import OutputError
 
+_FILE = "ablation"
 Key = tuple[str, int]
 """Variant and seed."""
 
@@ -80,18 +81,29 @@ def columns_of(grid: Grid) -> list[Column]:
     return [column for column in found if column is not None]
 
 
-def write_runs(cells: Sequence[Cell], pool: Pool, folder: Path) -> None:
-    """Note beside the table which runs it is made of, so that they can be reported on and compared.
+def write_runs(grid: Grid, cells: Sequence[Cell], pool: Pool, folder: Path) -> None:
+    """Note beside the table which file and runs it is made of, so that they can be reported on and compared.
 
     Raises:
         OutputError: the folder cannot be written.
     """
     places = [os.path.relpath(pool.run_dir(cell), folder) for cell in cells]
-    listed = {"runs": places, "variants": [cell.variant for cell in cells]}
+    listed = {_FILE: str(grid.path.resolve()), "runs": places, "variants": [cell.variant for cell in cells]}
     try:
         write_atomically(folder / RUNS, json.dumps(listed, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
         raise OutputError(f"{folder / RUNS}: cannot be written ({error.strerror}); name another with --out") from error
+
+
+def other_ablation(grid: Grid, folder: Path) -> Path | None:
+    """The file whose table lies in a folder, where that is another one than the grid's and is still there."""
+    try:
+        listed = json.loads((folder / RUNS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    written = listed.get(_FILE) if isinstance(listed, dict) else None
+    other = Path(written) if isinstance(written, str) else None
+    return other if other is not None and other != grid.path.resolve() and other.is_file() else None
 
 
 def expected_seconds(cell: Cell, records: Mapping[Key, RunRecord]) -> float | None:
@@ -105,7 +117,7 @@ def expected_seconds(cell: Cell, records: Mapping[Key, RunRecord]) -> float | No
 
 def _notes(grid: Grid, records: Sequence[RunRecord]) -> list[str]:
     """What makes the rows less comparable than they look."""
-    notes = []
+    notes = [f"In every variant {', '.join(grid.overrides)}."] if grid.overrides else []
     if len(grid.seeds) == 1:
         notes.append("One seed tells no spread: give more, such as --seeds 1,2,3.")
     aspects = {

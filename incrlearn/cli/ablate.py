@@ -213,17 +213,20 @@ def _runs(count: int) -> str:
 def _print_table(
     console: Console, grid: Grid, cells: Sequence[Cell], failures: Mapping[tuple[str, int], str], pool: Pool
 ) -> None:
-    from incrlearn.ablation.outcome import tabulate, write_runs
+    from incrlearn.ablation.outcome import other_ablation, tabulate, write_runs
     from incrlearn.ablation.writers import write_all
     from incrlearn.cli.ablation_table import ablation_footnotes, ablation_table
 
     table = tabulate(grid, cells, pool.finished(cells), failures, pool)
     # Before anything is printed: whoever looks at a few lines only closes the pipe.
-    folder = pool.folder / "tables" / grid.name
+    folder = pool.folder / "tables" / grid.filed_as
+    other = other_ablation(grid, folder)
     files = write_all(table, folder)
-    write_runs(cells, pool, folder)
+    write_runs(grid, cells, pool, folder)
     console.print(ablation_table(table))
     for line in ablation_footnotes(table):
         say(console, line)
     say(console, f"written: {', '.join(map(str, files))}")
+    if other is not None:
+        say(console, f"notice: that was the table of {other}; rename one of the two files to keep both")
     say(console, f"figures and all that: incrlearn report {folder}")

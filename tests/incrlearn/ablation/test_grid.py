@@ -20,7 +20,7 @@ def grid_of(path: Path, *sketches: Sketch, seeds: tuple[int, ...] = (1,)) -> Gri
     variants = build_variants(load_recipe(path, REGISTRY), [], sketches, REGISTRY, problems)
     if problems:
         raise problems.error()
-    return Grid("test", "Test", BASE, tuple(variants), seeds, ())
+    return Grid("test", path, "Test", BASE, tuple(variants), seeds, ())
 
 
 def test_the_base_comes_first_where_no_variant_stands_for_it(tiny: Path) -> None:

@@ -1,6 +1,7 @@
 """From finished runs to a table: states, failures, notes; and to how long the rest takes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from incrlearn import OutputError, Registry
 from incrlearn.ablation.file import read_grid
 from incrlearn.ablation.grid import Grid
-from incrlearn.ablation.outcome import columns_of, expected_seconds, tabulate, write_runs
+from incrlearn.ablation.outcome import columns_of, expected_seconds, other_ablation, tabulate, write_runs
 from incrlearn.ablation.pool import Pool
 from incrlearn.ablation.table import DEFAULT_COLUMNS
 from incrlearn.engine.record import RunRecord
@@ -75,9 +76,36 @@ def test_time_is_that_of_the_variant_then_that_of_all(grid: Grid) -> None:
 def test_the_runs_of_a_table_are_listed_relative_to_it(grid: Grid, tmp_path: Path) -> None:
     folder = tmp_path / "pool" / "tables" / "x"
     folder.mkdir(parents=True)
-    write_runs(grid.cells(), pool_at(tmp_path / "pool"), folder)
+    write_runs(grid, grid.cells(), pool_at(tmp_path / "pool"), folder)
     listed = json.loads((folder / "runs.json").read_text())
     assert listed["runs"] == [f"../../{cell.recipe.fingerprint}" for cell in grid.cells()]
     assert listed["variants"] == [cell.variant for cell in grid.cells()]
     with pytest.raises(OutputError, match="cannot be written"):
-        write_runs(grid.cells(), pool_at(tmp_path / "pool"), tmp_path / "absent")
+        write_runs(grid, grid.cells(), pool_at(tmp_path / "pool"), tmp_path / "absent")
+
+
+def test_a_table_of_another_file_is_told_before_it_is_replaced(grid: Grid, tiny: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pool" / "tables" / grid.filed_as
+    assert other_ablation(grid, folder) is None
+    folder.mkdir(parents=True)
+    write_runs(grid, grid.cells(), pool_at(tmp_path / "pool"), folder)
+    assert other_ablation(grid, folder) is None
+    twin = tmp_path / "elsewhere" / tiny.name
+    twin.parent.mkdir()
+    twin.write_text(tiny.read_text())
+    assert other_ablation(replace(grid, path=twin), folder) == tiny
+    tiny.unlink()
+    assert other_ablation(replace(grid, path=twin), folder) is None
+    for damaged in ("", "[]", '{"ablation": 3}'):
+        (folder / "runs.json").write_text(damaged)
+        assert other_ablation(grid, folder) is None
+
+
+def test_a_table_of_a_changed_base_has_a_folder_and_a_note_of_its_own(grid: Grid, tiny: Path, tmp_path: Path) -> None:
+    changed = [
+        read_grid(str(tiny), (f"plugins.train.lr={lr}",), (1, 2), Registry.discover()) for lr in ("0.1", "0.10", "0.2")
+    ]
+    assert grid.filed_as == "tiny"
+    assert len({grid.filed_as, *(other.filed_as for other in changed)}) == 3
+    table = tabulate(changed[0], changed[0].cells(), {}, {}, pool_at(tmp_path))
+    assert table.notes == ("In every variant plugins.train.lr=0.1.",)
