@@ -96,7 +96,7 @@ def check(
     with tempfile.TemporaryDirectory() as folder:
         trial = Trial(subject, Path(folder))
         for rule in all_checks():
-            reason = trial.reason_to_skip(rule.needs_run, rule.needs_gpu)
+            reason = trial.reason_to_skip(rule.needs)
             problems = rule.find(trial) if reason is None else []
             broken += bool(problems)
             mark = "not so" if problems else "ok" if reason is None else "not tried"

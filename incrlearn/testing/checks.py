@@ -13,7 +13,7 @@ import yaml
 from incrlearn.calls import check_implementations
 from incrlearn.errors import IncrlearnError
 from incrlearn.recipe import recipe_from_dict
-from incrlearn.testing.trial import KEY, Trial, tell
+from incrlearn.testing.trial import KEY, Need, Trial, tell
 
 Find = Callable[[Trial], list[str]]
 
@@ -28,26 +28,27 @@ class Check:
     """What holds, in words."""
     find: Find
     """What breaks it; empty where it holds."""
-    needs_run: bool = True
-    """Whether it says nothing of a plug-in that does not train."""
-    needs_gpu: bool = False
+    needs: frozenset[Need] = frozenset({"run"})
+    """Without which it says nothing of a plug-in."""
 
 
 def all_checks() -> tuple[Check, ...]:
     """Every rule, the ones that others rest on first."""
+    elsewhere: frozenset[Need] = frozenset({"run", "second device"})
+    on_a_gpu: frozenset[Need] = frozenset({"run", "gpu"})
     return (
-        Check("options", "its options survive YAML", options_survive_yaml, needs_run=False),
-        Check("hooks", "its hooks are known and can be called", hooks_are_known, needs_run=False),
-        Check("trains", "three tasks are trained with it", three_tasks_are_trained, needs_run=False),
-        Check("left_out", "the recipe is valid without it", recipe_is_valid_without, needs_run=False),
+        Check("options", "its options survive YAML", options_survive_yaml, frozenset()),
+        Check("hooks", "its hooks are known and can be called", hooks_are_known, frozenset()),
+        Check("trains", "three tasks are trained with it", three_tasks_are_trained, frozenset()),
+        Check("left_out", "the recipe is valid without it", recipe_is_valid_without, frozenset()),
         Check("terms", "its loss terms are finite scalars with a gradient", _faults("terms")),
         Check("weights", "hooks that give something change no weight", _faults("weights")),
         Check("frozen", "what is frozen stays as it is, to the bit", _faults("frozen")),
         Check("generators", "it draws from no global generator", _faults("generators")),
-        Check("device", "its tensors lie on the run's device, and are drawn on the CPU", _faults("device")),
+        Check("device", "its tensors lie on the run's device, and are drawn on the CPU", _faults("device"), elsewhere),
         Check("waits", "its hot hooks do not wait for the device", _faults("waits")),
         Check("resume", "stopped and resumed, it comes to the same bits", resumed_run_is_the_same),
-        Check("gpu", "it runs on a GPU without waiting for it in hot hooks", runs_on_a_gpu, needs_gpu=True),
+        Check("gpu", "it runs on a GPU without waiting for it in hot hooks", runs_on_a_gpu, on_a_gpu),
     )
 
 

@@ -37,7 +37,7 @@ class PluginContract:
     @pytest.mark.parametrize("check", all_checks(), ids=lambda check: check.name)
     def test_contract(self, trial: Trial, check: Check) -> None:
         """What every plug-in has to keep to, rule by rule."""
-        reason = trial.reason_to_skip(check.needs_run, check.needs_gpu)
+        reason = trial.reason_to_skip(check.needs)
         if reason is not None:
             pytest.skip(reason)
         problems = check.find(trial)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -23,6 +23,8 @@ from incrlearn.testing.places import DEVICE, second_device
 from incrlearn.testing.vigil import Vigil
 from incrlearn.testing.worlds import SyntheticData, tiny_recipe
 
+Need = Literal["run", "second device", "gpu"]
+"""What a rule needs in order to say something: that the plug-in trains, that it does so there."""
 KEY = "subject"
 """The plug-in's key in the recipe, unless it stands in for a row that must be there."""
 _REPLACED = {"network": "network", "head": "head", "memory": "memory"}
@@ -110,20 +112,38 @@ class Trial:
             return tell(error)
         return None
 
-    def reason_to_skip(self, needs_run: bool, needs_gpu: bool) -> str | None:
-        """Why something cannot be tried; None where it can."""
-        if needs_gpu and not torch.cuda.is_available():
+    def reason_to_skip(self, needs: Collection[Need]) -> str | None:
+        """Why something that needs this cannot be tried; None where it can."""
+        if "gpu" in needs and not torch.cuda.is_available():
             return "there is no GPU here"
-        return "it does not train" if needs_run and self.failure is not None else None
+        if "run" in needs and self.failure is not None:
+            return "it does not train"
+        return self._obstacle if "second device" in needs else None
+
+    @property
+    def through(self) -> tuple[Result, Vigil]:
+        """Three tasks in one go, under watch: on the second device, or on the CPU where it cannot run there."""
+        return self._watched[:2]
 
     @cached_property
-    def through(self) -> tuple[Result, Vigil]:
-        """Three tasks in one go, on the CPU, under watch."""
+    def _watched(self) -> tuple[Result, Vigil, str | None]:
+        try:
+            return (*self._run(DEVICE), None)
+        except Exception as error:
+            # What is misplaced is told and not raised. A library may not know a device of this name.
+            told = f"on {DEVICE}, which stands for a GPU, it fails, and on cpu it does not: {tell(error)}"
+        return (*self._run(torch.device("cpu")), told)
+
+    @property
+    def _obstacle(self) -> str | None:
+        """Why it does not train on the second device though it does on the CPU; None where it does."""
+        return self._watched[2]
+
+    def _run(self, device: torch.device) -> tuple[Result, Vigil]:
         vigil = Vigil(self.subject.key, self.subject.plugin)
-        out, recipe = self._folder / "through", self.subject.recipe()
-        with second_device(vigil.misplaced):
-            result = run_recipe(recipe, out, device=DEVICE, watchers=[vigil], around=vigil.around)
-        return result, vigil
+        out, recipe = self._folder / f"through {device.index or 0}", self.subject.recipe()
+        with second_device(vigil.misplaced) if device == DEVICE else nullcontext():
+            return run_recipe(recipe, out, device=device, watchers=[vigil], around=vigil.around), vigil
 
     @cached_property
     def resumed(self) -> Result:

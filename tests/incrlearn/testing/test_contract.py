@@ -26,6 +26,7 @@ from tests.incrlearn.testing.planted import (
     LeavesATensorOnTheHost,
     LosesItsState,
     Misspelt,
+    NamesItsDevice,
     ReadsByNumpy,
     Sound,
     StaysOnTheDevice,
@@ -77,13 +78,22 @@ def broken_rules(plugin: type[Plugin], folder: Path, **options: Any) -> dict[str
     trial = Trial(Subject(plugin, options), folder)
     found: dict[str, list[str]] = {}
     for check in all_checks():
-        if trial.reason_to_skip(check.needs_run, check.needs_gpu) is None:
+        if trial.reason_to_skip(check.needs) is None:
             found[check.name] = check.find(trial)
     return {name: problems for name, problems in found.items() if problems}
 
 
 def test_an_option_that_must_be_given_may_be_read_at_once(tmp_path: Path) -> None:
     assert broken_rules(WantsAnOption, tmp_path, tenths=1) == {}
+
+
+def test_plugin_that_a_second_device_stops_is_held_to_the_other_rules(tmp_path: Path) -> None:
+    trial = Trial(Subject(NamesItsDevice), tmp_path)
+    untried = {check.name: why for check in all_checks() if (why := trial.reason_to_skip(check.needs)) is not None}
+    assert set(untried) - {"gpu"} == {"device"}
+    assert "on cpu:1, which stands for a GPU, it fails, and on cpu it does not: SafetensorError" in untried["device"]
+    assert "load_file(" in untried["device"]
+    assert broken_rules(NamesItsDevice, tmp_path / "again") == {}
 
 
 def test_fixed_weights_are_frozen_beside_those_that_learn(tmp_path: Path) -> None:
