@@ -10,27 +10,12 @@ from typing import Any
 
 import yaml
 
-from incrlearn.engine.rundir import RECIPE, RESULT, RESULT_FORMAT
+from incrlearn.engine.rundir import RECIPE, RESULT, RESULT_FORMAT, recipe_digest
+from incrlearn.engine.saved import SavedRecipe, SavedResult, what_is_damaged
 from incrlearn.errors import OutputError
 
 RUNS = "runs.json"
 """In a folder that stands for runs which lie elsewhere, such as that of an ablation's table."""
-
-
-_PARTS = {
-    "recipe": str,
-    "fingerprint": str,
-    "seed": int,
-    "metrics": dict,
-    "accuracy_matrix": list,
-    "tasks": list,
-    "kinds": dict,
-    "data": str,
-    "precision": str,
-    "hardware": dict,
-    "versions": dict,
-}
-"""What every result has, and what it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,28 +77,35 @@ def read_record(run_dir: Path) -> RunRecord:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise OutputError(f"{run_dir}: damaged, cannot be read ({type(error).__name__}: {error})") from error
     found = summary.get("format") if isinstance(summary, dict) else None
-    if found != RESULT_FORMAT or not isinstance(recipe, dict):
+    if found != RESULT_FORMAT:
         raise OutputError(
             f"{run_dir / RESULT}: format {found!r}, but this version of incrlearn reads format {RESULT_FORMAT}; "
             "run it again, or read it with the version that wrote it"
         )
-    lacking = [key for key, kind in _PARTS.items() if not isinstance(summary.get(key), kind)]
-    if lacking:
-        raise OutputError(f"{run_dir / RESULT}: damaged, it lacks {', '.join(lacking)}; move the folder away")
+    for name, model, content in ((RESULT, SavedResult, summary), (RECIPE, SavedRecipe, recipe)):
+        if damage := what_is_damaged(model, content):
+            raise OutputError(f"{run_dir / name}: damaged, {damage}; move the folder away")
     if not _is_whole(summary["tasks"], summary["accuracy_matrix"]):
         raise OutputError(f"{run_dir / RESULT}: damaged, tasks are missing from it; move the folder away")
+    if not _belong_together(summary, recipe):
+        raise OutputError(
+            f"{run_dir}: {RESULT} was not written with the {RECIPE} that lies beside it; put back the one that belongs "
+            "there, or move the folder away"
+        )
     return RunRecord(run_dir, summary, recipe)
 
 
 def _is_whole(rows: list[Any], matrix: list[Any]) -> bool:
     """Whether there is a row for each task, and in the matrix one of as many numbers as there were tasks."""
-    try:
-        numbers = [(row["task"], row["tasks"]) for row in rows]
-        widths = [len(accuracies) for accuracies in matrix]
-    except (KeyError, TypeError):
-        return False
     count = len(rows)
-    return count > 0 and numbers == [(n, count) for n in range(1, count + 1)] and widths == list(range(1, count + 1))
+    numbers, widths = [(row["task"], row["tasks"]) for row in rows], list(map(len, matrix))
+    return numbers == [(n, count) for n in range(1, count + 1)] and widths == list(range(1, count + 1))
+
+
+def _belong_together(summary: dict[str, Any], recipe: dict[str, Any]) -> bool:
+    """Whether a result is of the recipe beside it; earlier versions wrote no digest of it."""
+    same = summary["seed"] == recipe["seed"] and list(summary["kinds"]) == list(recipe["plugins"])
+    return same and summary.get("recipe_digest") in (None, recipe_digest(recipe))
 
 
 def find_runs(paths: Sequence[Path]) -> dict[Path, str | None]:

@@ -31,7 +31,7 @@ from incrlearn.engine.passes import RunPasses
 from incrlearn.engine.phase import run_phase
 from incrlearn.engine.plan import Plan, make_plan
 from incrlearn.engine.result import summarise
-from incrlearn.engine.rundir import go_on_with, hold_run_dir, open_run_dir, write_recipe, write_result
+from incrlearn.engine.rundir import go_on_with, hold_run_dir, open_run_dir, stored_digest, write_recipe, write_result
 from incrlearn.engine.runtime import Runtime, resolve_device
 from incrlearn.engine.shapes import check_shapes
 from incrlearn.engine.teacher import FrozenTeacher
@@ -130,7 +130,7 @@ def _run_plan(
             if resume and len(rows) == done + 1:
                 # Now it has a task that the code of now trained; a try that failed left no trace of its own.
                 write_recipe(out, recipe)
-        summary = summarise(plan, runtime, rows)
+        summary = summarise(plan, runtime, rows) | {"recipe_digest": stored_digest(out)}
         parts.calls.record(state, {"kind": "result", **copy.deepcopy(summary)})
         write_result(out, summary)
     return Result(out, summary)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -158,6 +159,25 @@ def hold_run_dir(path: Path) -> Iterator[None]:
 def write_result(path: Path, result: dict[str, Any]) -> None:
     """Write ``result.json``, which marks a run as finished."""
     write_atomically(path / RESULT, json.dumps(result, indent=2) + "\n")
+
+
+def stored_digest(path: Path) -> str:
+    """`recipe_digest` of the recipe in a run directory.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return recipe_digest(yaml.safe_load(_text(path)))
+
+
+def recipe_digest(stored: Mapping[str, Any]) -> str:
+    """64 hexadecimal digits that tell a run's recipe from others, what is expected aside.
+
+    Args:
+        stored: the content of its ``recipe.yaml``.
+    """
+    kept = {key: value for key, value in stored.items() if key != "expected"}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def write_atomically(path: Path, text: str) -> None:

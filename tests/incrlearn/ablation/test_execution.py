@@ -121,7 +121,10 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(tiny: Path) -> None:
     assert both[0].summary["accuracy_matrix"] == both[1].summary["accuracy_matrix"]
     assert broken.finished([cell])[cell.key].metric("last") == both[0].metric("last")
     damaged = run_dir / "result.json"
-    for text, words in [('{"format": 99}', "format 99"), ('{"format": 1}', "damaged, it lacks recipe")]:
+    for text, words in [
+        ('{"format": 99}', "format 99"),
+        ('{"format": 1}', "damaged, recipe, fingerprint"),
+    ]:
         damaged.write_text(text)
         with pytest.raises(OutputError, match=words):
             broken.finished([cell])

@@ -3,8 +3,10 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from incrlearn import OutputError, Registry, run_recipe
 from incrlearn.engine.record import find_runs, is_finished, is_run, read_record
@@ -52,7 +54,7 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
         ("[]", "format None"),
         ("{", "damaged"),
         ('{"metrics": {}}', "format None"),
-        ('{"format": 1}', "lacks"),
+        ('{"format": 1}', "result.json: damaged, recipe, .* are missing or not what they must be"),
     ],
 )
 def test_another_format_and_damage_are_told(tmp_path: Path, finished: Path, result: str, words: str) -> None:
@@ -67,11 +69,69 @@ def test_a_result_that_lacks_tasks_is_told(tmp_path: Path, finished: Path) -> No
     summary = json.loads((finished / "result.json").read_text())
     for tasks, matrix in (
         (summary["tasks"][:2], summary["accuracy_matrix"]),
-        ([], []),
         (summary["tasks"], [[1.0]] * 3),
     ):
         (tmp_path / "result.json").write_text(json.dumps({**summary, "tasks": tasks, "accuracy_matrix": matrix}))
         with pytest.raises(OutputError, match="tasks are missing"):
+            read_record(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "path", "value"),
+    [
+        ("result.json", "classes", ...),
+        ("result.json", "expected", ...),
+        ("result.json", "expected", {"average": 3.0}),
+        ("result.json", "tasks", []),
+        ("result.json", "tasks.0.classes", ...),
+        ("result.json", "tasks.1.top1", None),
+        ("result.json", "hardware.name", ...),
+        ("result.json", "metrics.last", 70.0),
+        ("result.json", "metrics.last.value", "70"),
+        ("result.json", "versions.torch", 2),
+        ("recipe.yaml", "data", ...),
+        ("recipe.yaml", "data.use", None),
+        ("recipe.yaml", "plugins.memory", "herding"),
+        ("recipe.yaml", "eval_batch", ...),
+    ],
+)
+def test_damage_is_told_by_its_path(tmp_path: Path, finished: Path, file: str, path: str, value: Any) -> None:
+    contents = {
+        "result.json": json.loads((finished / "result.json").read_text()),
+        "recipe.yaml": yaml.safe_load((finished / "recipe.yaml").read_text()),
+    }
+    *parents, last = (int(key) if key.isdecimal() else key for key in path.split("."))
+    place = contents[file]
+    for key in parents:
+        place = place[key]
+    if value is ...:
+        del place[last]
+    else:
+        place[last] = value
+    for name, content in contents.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    told = rf"{file}: damaged, {path}[\w.]* is missing or not what it must be; move the folder away"
+    with pytest.raises(OutputError, match=told):
+        read_record(tmp_path)
+
+
+def test_recipe_that_is_no_mapping_is_told_as_such(tmp_path: Path, finished: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("- seed\n")
+    (tmp_path / "result.json").write_text((finished / "result.json").read_text())
+    with pytest.raises(OutputError, match=r"recipe\.yaml: damaged, it is no mapping"):
+        read_record(tmp_path)
+
+
+def test_result_of_another_recipe_is_refused_and_what_is_expected_may_be_edited(tmp_path: Path, finished: Path) -> None:
+    recipe = yaml.safe_load((finished / "recipe.yaml").read_text())
+    (tmp_path / "result.json").write_text((finished / "result.json").read_text())
+    expected = {"average": 3.0, "source": "me"}
+    (tmp_path / "recipe.yaml").write_text(json.dumps({**recipe, "expected": expected}))
+    assert read_record(tmp_path).recipe["expected"] == expected
+    fewer = {key: row for key, row in recipe["plugins"].items() if key != "memory"}
+    for changes in ({"seed": 77}, {"eval_batch": 3}, {"plugins": fewer}):
+        (tmp_path / "recipe.yaml").write_text(json.dumps(recipe | changes))
+        with pytest.raises(OutputError, match=r"result\.json was not written with the recipe\.yaml that lies beside"):
             read_record(tmp_path)
 
 

@@ -60,7 +60,7 @@ def test_what_tells_no_format_is_of_the_first_one(record_of: RecordOf, use: str)
 def test_runs_on_disk_are_read_with_all_options(record_of: RecordOf, tmp_path: Path) -> None:
     record = record_of()
     # Data that every registry knows: what a report finds has to be readable where nothing was given by hand.
-    plain = record.recipe | {"data": {"use": "digits", "tasks": 3}}
+    plain = record.recipe | {"data": {"use": "digits", "tasks": 3, "order": "seed", "cumulative": False}}
     del plain["plugins"]["loss"]["over"]
     (record.run_dir / "recipe.yaml").write_text(yaml.safe_dump(plain, sort_keys=False))
     (read,), _ = read_runs([tmp_path])
