@@ -7,7 +7,7 @@ loss that learns nothing is looked at more closely, see `check_learning_terms`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from numbers import Real
 from operator import index
 from typing import Any
@@ -206,12 +206,18 @@ def check_quota(answer: object, seen: int) -> tuple[int, ...] | None:
 
 def check_ranking(answer: object, quota: int, images: int) -> Tensor:
     """An answer to ``rank_exemplars``: as many positions in ``images`` images as the quota asks for and there are."""
-    wanted = min(quota, images)
+    wanted, found = min(quota, images), described(answer)
     if isinstance(answer, Tensor) and answer.ndim == 1 and not answer.is_floating_point():
         positions: list[int] = answer.tolist()
-        if len(positions) == len(set(positions)) == wanted and all(0 <= p < images for p in positions):
+        outside = [position for position in positions if not 0 <= position < images]
+        if len(positions) == len(set(positions)) == wanted and not outside:
             return torch.tensor(positions, dtype=torch.int64)
-    raise _wrong("rank_exemplars", f"{wanted} distinct positions from 0 to {images - 1} as an int64 tensor", answer)
+        if len(positions) > len(set(positions)):
+            found += f", in which {max(positions, key=positions.count)} stands more than once"
+        if outside:
+            found += f", in which {outside[0]} is no position"
+    expected = f"{wanted} distinct positions from 0 to {images - 1} as an int64 tensor"
+    raise PluginError(f"rank_exemplars must give {expected}; got {found}")
 
 
 def check_scores(answer: object, logits: Tensor) -> Tensor:
@@ -221,14 +227,19 @@ def check_scores(answer: object, logits: Tensor) -> Tensor:
     raise _wrong("scores", f"a floating tensor (B, K) of {tuple(logits.shape)}", answer)
 
 
-def check_metrics(answer: object) -> dict[str, float]:
-    """An answer to ``metrics`` with plain numbers."""
+def check_metrics(answer: object, taken: Collection[str] = ()) -> dict[str, float]:
+    """An answer to ``metrics`` with plain numbers, none of them of a name that is ``taken``."""
+    numbers = None
     try:
         # numpy's and torch's scalars are no plain values, which a checkpoint must hold.
         if isinstance(answer, Mapping):
-            return {str(name): float(value) for name, value in answer.items()}
+            numbers = {str(name): float(value) for name, value in answer.items()}
     except (TypeError, ValueError, RuntimeError):
         pass
+    if numbers is not None:
+        if both := sorted(numbers.keys() & set(taken)):
+            raise PluginError(f"metrics must give numbers of names that the engine has not; got {both}; rename them")
+        return numbers
     raise _wrong("metrics", 'a dict of numbers by name, such as {"spread": 0.5}', answer)
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 import pluggy
+from torch import Tensor
 
 from incrlearn.errors import IncrlearnError, PluginError
 from incrlearn.hooks import CHANGE_WEIGHTS, MAKE_WEIGHTS
+from incrlearn.plugin import Plugin
 from incrlearn.types import Task
 
 T = TypeVar("T")
+PluginT = TypeVar("PluginT", bound=Plugin)
 _CALLERS = frozenset({"incrlearn.calls", "incrlearn.blame"})
 """Modules below whose frames plug-ins are called."""
 
@@ -37,6 +40,40 @@ def opened(open_data: Callable[[Path], T], use: str, root: Path) -> T:
         raise
 
 
+def made(plugin_class: type[PluginT], key: str, config: Any) -> PluginT:  # noqa: ANN401 (its own Config)
+    """A plug-in of a recipe; what its ``__init__`` raises is noted on as what is raised in hooks.
+
+    Args:
+        plugin_class: its class.
+        key: its key in the recipe.
+        config: its options.
+
+    Raises:
+        PluginError: its ``__init__`` does not call that of its base class.
+    """
+    plugin = of_plugin(key, "__init__", lambda: plugin_class(key, config))
+    if getattr(plugin, "name", None) != key or getattr(plugin, "config", None) is not config:
+        name = plugin_class.__name__
+        raise PluginError(f"plugins.{key}: {name}.__init__ must begin with super().__init__(name, config)")
+    return plugin
+
+
+def of_plugin(key: str, method: str, call: Callable[[], T], task: Task | None = None) -> T:
+    """What a method of a plug-in gives that is no hook; whose it was is noted on what it raises.
+
+    Args:
+        key: of the plug-in in the recipe.
+        method: its name.
+        call: calls it.
+        task: the task under way, where there is one.
+    """
+    try:
+        return call()
+    except Exception as error:
+        error.add_note(_told([key], method, task))
+        raise
+
+
 def blame(error: BaseException, hook: str, task: Task | None, labels: Mapping[int, str]) -> None:
     """Note on an error who answered which hook, in which task.
 
@@ -49,6 +86,45 @@ def blame(error: BaseException, hook: str, task: Task | None, labels: Mapping[in
     frames = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
     culprit = next((labels[id(owner)] for owner in frames if id(owner) in labels), None)
     error.add_note(_told([culprit] if culprit is not None else [], hook, task))
+    line = traceback.extract_tb(error.__traceback__)[-1].line or ""
+    if "NoneType" in str(error) and "teacher" in line:
+        error.add_note(
+            "state.teacher is None in the first task, and in all tasks unless the plug-in's class says "
+            "needs = frozenset({'teacher'})"
+        )
+
+
+def written_in_place(
+    caller: pluggy.HookCaller,
+    task: Task,
+    given: Mapping[str, Any],
+    tensors: Sequence[Tensor],
+    labels: Mapping[int, str],
+) -> PluginError:
+    """What to tell where gradients cannot be computed, since somebody wrote into what they need.
+
+    Args:
+        caller: the hook ``loss_terms``; those who answer it are asked again, one by one.
+        task: the task under way.
+        given: the hook's arguments, by name.
+        tensors: what nobody may write into: weights and what the network gave.
+        labels: of each plug-in of the recipe, by ``id``.
+    """
+    found = []
+    for one in reversed(caller.get_hookimpls()):
+        if one.wrapper or id(one.plugin) not in labels:
+            continue
+        before = [tensor._version for tensor in tensors]
+        one.function(*(given[name] for name in one.argnames))
+        if before != [tensor._version for tensor in tensors]:
+            found.append(labels[id(one.plugin)])
+    who = f"plugins.{found[0]}: loss_terms" if found else "a plug-in"
+    told = PluginError(
+        f"{who} changed weights, or what the network gave, in place, and the gradients need what was there; compute "
+        "new tensors (logits * 0.5), and change weights in after_step"
+    )
+    told.add_note(_told(found[:1], caller.name, task))
+    return told
 
 
 def accused(

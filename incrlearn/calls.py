@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from incrlearn import answers
-from incrlearn.blame import accused, blame, refuse_silence
+from incrlearn.blame import accused, blame, refuse_silence, written_in_place
 from incrlearn.errors import PluginError
 from incrlearn.hooks import Hooks, MakeBackbone, Row
 from incrlearn.implementations import PROJECT, check_implementations, hook_names
@@ -123,8 +123,10 @@ class Calls:
         with self._blame(caller.name, task):
             collected = caller(**given)
         if not isinstance(collected, list):
-            told = f"a wrapper around {caller.name} must give back the list of answers that it yields for; got"
-            raise PluginError(f"{told} {answers.described(collected)}")
+            wrappers = [self._labels[id(one.plugin)] for one in caller.get_hookimpls() if one.wrapper]
+            who = f"plugins.{wrappers[0]}: its wrapper" if len(wrappers) == 1 else f"a wrapper ({', '.join(wrappers)})"
+            told = f"{who} around {caller.name} must give back the list of answers that it yields for; got"
+            raise PluginError(f"{told} {answers.described(collected)}; is a return missing?")
         try:
             return [check(answer) for answer in collected]
         except PluginError as error:
@@ -227,6 +229,13 @@ class Calls:
                 refuse_silence(self._loss_callers[wanted], given, len(lists), self._labels, kinds)
         return terms
 
+    def written_in_place(self, state: RunState, batch: Batch, out: Output) -> PluginError:
+        """What to tell where gradients cannot be computed, since what they need was changed in place."""
+        caller = self._loss_callers[state.phase.terms if state.phase is not None else None]
+        given = {"state": state, "batch": batch, "out": out}
+        tensors = [*state.network.parameters(), out.logits, *out.parts, *out.maps]
+        return written_in_place(caller, state.task, given, tensors, self._plugin_labels)
+
     def after_backward(self, state: RunState) -> None:
         """Gradients are there."""
         with self._blame("after_backward", state.task):
@@ -279,11 +288,12 @@ class Calls:
         given = {"state": state, "out": out}
         return self._first("scores", state.task, lambda answer: answers.check_scores(answer, out.logits), given)
 
-    def metrics(self, state: RunState, scores: Tensor, labels: Tensor) -> dict[str, float]:
-        """Further numbers about the task, by name."""
+    def metrics(self, state: RunState, scores: Tensor, labels: Tensor, taken: Collection[str]) -> dict[str, float]:
+        """Further numbers about the task, by name; none of a name that is ``taken``."""
         given = {"state": state, "scores": scores, "labels": labels}
         numbers: dict[str, float] = {}
-        for answer in self._list(self._manager.hook.metrics, state.task, answers.check_metrics, given):
+        check = partial(answers.check_metrics, taken=taken)
+        for answer in self._list(self._manager.hook.metrics, state.task, check, given):
             twice = sorted(numbers.keys() & answer.keys())
             if twice:
                 raise PluginError(f"two plug-ins give metrics of the same name: {twice}; rename one of them")

@@ -55,6 +55,7 @@ class Task:
         return self.seen - self.known
 
     def __str__(self) -> str:
+        """Such as ``task 3``: what belongs into the purpose of ``make_backbone``."""
         return f"task {self.number}"
 
 
@@ -73,9 +74,11 @@ class Samples:
         return cls(torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64))
 
     def __len__(self) -> int:
+        """n, how many there are."""
         return len(self.indices)
 
     def __add__(self, other: Samples) -> Samples:
+        """These and, behind them, the others."""
         return Samples(torch.cat([self.indices, other.indices]), torch.cat([self.labels, other.labels]))
 
     def take(self, positions: Tensor) -> Samples:
@@ -107,6 +110,7 @@ class Batch:
     """(B,) int64."""
 
     def __len__(self) -> int:
+        """B, how many images there are."""
         return len(self.labels)
 
 
@@ -115,6 +119,7 @@ class LossTerm:
     """One summand of the loss: the step minimises the sum of ``weight * value``."""
 
     name: str
+    """By custom the plug-in's key, ``self.name``; an epoch's row has its mean ``value`` by this name."""
     value: Tensor
     """Scalar with a gradient."""
     weight: float | Tensor = 1.0
@@ -128,6 +133,7 @@ class Phase:
     name: str
     """The recipe key of the plug-in that asked for it."""
     epochs: int
+    """How often it goes through its samples."""
     batch: int
     """Images a step at most; an epoch is cut into batches as even as can be."""
     trains: Literal["network", "head"] = "network"
@@ -144,15 +150,25 @@ class TaskPasses(Protocol):
     """Passes over the data that the engine makes for a plug-in that asks; nothing is trained by them."""
 
     def accuracy(self) -> float:
-        """Top-1 in percent of the network as it stands, on the test images of all classes seen."""
+        """Top-1 in percent of the network as it stands, on the test images of all classes seen, by its logits.
+
+        The network is in eval mode afterwards, until the next epoch begins.
+        """
         ...
 
     def features(self, samples: Samples) -> Tensor:
-        """(n, D) float32, on the CPU: features of training images in eval mode, without augmentation."""
+        """(n, D) float32, on the CPU: features of training images, in the order of ``samples``, one at least.
+
+        Without augmentation or a gradient. The network is in eval mode for it and stays so until the next epoch begins.
+        """
         ...
 
     def batches(self, samples: Samples, batch: int) -> Iterator[Batch]:
-        """Training images on the device, in the order of ``samples``, ``batch`` at a time, without augmentation."""
+        """The training images themselves, on the device, in the order of ``samples``, without augmentation.
+
+        ``batch`` at a time, in the last one what is left. What you do with them is yours: the mode of the network,
+        and whether there are gradients. One pass at a time: end it before the next one, and before ``features``.
+        """
         ...
 
 
@@ -176,13 +192,19 @@ class Teacher(Protocol):
         ...
 
     def __call__(self, batch: Batch) -> Output:
-        """What it says of a batch, over the classes known then; computed once. With maps where anybody needs them."""
+        """What it says of a batch, over the classes known then: logits (B, known), divided by no temperature.
+
+        Computed once a batch: all plug-ins get the same, which none of them changes in place. With maps where anybody
+        needs them.
+        """
         ...
 
 
 @dataclass
 class RunState:
     """Where a run stands. The engine assigns; plug-ins read, and change weights only in the hooks made for it.
+
+    What a plug-in keeps for itself stands on its instance: an attribute that is not below cannot be set here.
 
     It is the same object in all tasks. Where a checkpoint is read, ``grow_head`` gets one in which ``task`` and what
     no task changes are set, and nothing else.
@@ -214,9 +236,15 @@ class RunState:
     are held out."""
     teacher: Teacher | None = None
     """The network of the task before, from ``expand`` to ``task_end``; None in the first task, in ``hold_out`` and
-    behind ``task_end``, and in all tasks where no plug-in needs ``teacher``."""
+    behind ``task_end``, and in all tasks where no plug-in of the recipe has the word ``teacher`` in its ``needs``."""
     current: Network | None = None
     """The network, or None before the first ``expand``; ask for ``network`` where there is one."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Refuse what is not the state's: it would be lost where a run is resumed."""
+        if name not in type(self).__dataclass_fields__:
+            raise AttributeError(f"state.{name}: nothing of a plug-in's own goes on state; keep it on self.{name}")
+        object.__setattr__(self, name, value)
 
     @property
     def network(self) -> Network:

@@ -73,7 +73,8 @@ def _train(job: Job) -> None:
     if is_finished(run_dir):
         return
     resume = is_run(run_dir)
-    (run_dir / TRACEBACK).unlink(missing_ok=True)  # of an earlier try
+    if run_dir.is_dir():
+        (run_dir / TRACEBACK).unlink(missing_ok=True)  # of an earlier try
     recipe = read_job_recipe(job, Registry.discover())
     run_recipe(
         _as_begun(recipe, run_dir) if resume else recipe,

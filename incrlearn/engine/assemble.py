@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from incrlearn.blame import made
 from incrlearn.calls import Calls
 from incrlearn.engine.defaults import CoreDefaults
 from incrlearn.hooks import MakeBackbone
@@ -20,7 +21,7 @@ def make_calls(recipe: Recipe, watchers: Sequence[object] = (), around: Around |
     Raises:
         PluginError: a plug-in implements its hooks in a way that could not work.
     """
-    plugins = [choice.plugin(choice.key, choice.config) for choice in recipe.plugins]
+    plugins = [made(choice.plugin, choice.key, choice.config) for choice in recipe.plugins]
     return Calls(plugins, core=[CoreDefaults()], watchers=watchers, around=around)
 
 

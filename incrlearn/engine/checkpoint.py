@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import pickle
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,12 +143,16 @@ def read_checkpoint(run_dir: Path, task: int) -> Checkpoint:
         there = newest_checkpoint(run_dir)
         last = f"the last finished task there is {there}" if there else "no task is finished there"
         raise OutputError(f"{run_dir}: no checkpoint of task {task}; {last}") from error
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
+    except Exception as error:
+        # What is no checkpoint fails in unpickling with whatever its bytes happen to say.
         raise OutputError(f"{path}: damaged, cannot be read ({type(error).__name__})") from error
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
         raise OutputError(f"{path}: format {found!r}, but this version of incrlearn reads format {FORMAT}")
-    return Checkpoint(Progress(**content["progress"]), content["layout"], content["tensors"])
+    try:
+        return Checkpoint(Progress(**content["progress"]), content["layout"], content["tensors"])
+    except (KeyError, TypeError) as error:
+        raise OutputError(f"{path}: damaged, or of another version of incrlearn ({error})") from error
 
 
 def restore_network(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from incrlearn.calls import Calls
 from incrlearn.data import Loader, batches_in_epoch
+from incrlearn.engine.learning import LearningWeights
 from incrlearn.engine.passes import PhasePasses, RunPasses
 from incrlearn.engine.runtime import Runtime
 from incrlearn.errors import PluginError, TrainingError
@@ -43,23 +44,25 @@ def run_phase(phase: Phase, calls: Calls, about: RunPasses) -> list[dict[str, An
     optimizer, schedule = calls.make_optimizer(state, phase, groups)
     passes = PhasePasses(about, phase, samples)
     pruned = []
+    weights = LearningWeights(state.network)
     calls.phase_start(state)
+    weights.check(state.network, "phase_start")
     for epoch in range(phase.epochs):
         state.epoch = epoch
-        row = _run_epoch(state, phase, calls, runtime, train, samples, optimizer)
+        totals = EpochTotals()
+        row = _run_epoch(state, phase, calls, runtime, train, samples, optimizer, weights, totals)
         schedule.step()
         calls.epoch_end(state)
         reports = calls.prune(state, passes) if phase.trains == "network" else []
         if reports:
             replace_parameters(optimizer, calls.param_groups(state, phase))
+            weights = LearningWeights(state.network)
             pruned += reports
             row["pruned"] = reports
         calls.record(state, row)
         if not math.isfinite(row["loss"]):
-            raise TrainingError(
-                f"the loss is {row['loss']} in {state.task}, phase '{phase.name}', epoch {epoch + 1} "
-                f"(terms: {row['terms']}); lower its lr, lengthen its warmup, or write precision: float32"
-            )
+            where = f"the loss is {row['loss']} in {state.task}, phase '{phase.name}', epoch {epoch + 1}"
+            raise TrainingError(f"{where} (terms: {row['terms']}); {totals.why_not_finite()}")
     calls.phase_end(state)
     state.phase = None
     return pruned
@@ -73,12 +76,14 @@ def _run_epoch(
     loader: Loader,
     samples: Samples,
     optimizer: torch.optim.Optimizer,
+    weights: LearningWeights,
+    totals: EpochTotals,
 ) -> dict[str, Any]:
     started = time.monotonic()
     state.network.train(phase.trains == "network")
     calls.epoch_start(state)
+    weights.check(state.network, "epoch_start, or a hook of the epoch before")
     batches = batches_in_epoch(len(samples), phase.batch)
-    totals = EpochTotals()
     purpose = f"{phase.name}/epoch {state.epoch}"
     augment = state.generator(f"augment/{purpose}") if phase.augment else None
     epoch = loader.train(samples, phase.batch, order=state.generator(f"order/{purpose}"), augment=augment)
@@ -119,7 +124,12 @@ def train_step(
             f"no gradient comes from the loss of phase '{phase.name}' ({', '.join(term.name for term in terms)}); "
             "compute it from what the network gives, without detach() or no_grad(), and let the phase train something"
         )
-    runtime.backward(loss)
+    try:
+        runtime.backward(loss)
+    except RuntimeError as error:
+        if "modified by an inplace operation" not in str(error):
+            raise
+        raise calls.written_in_place(state, batch, out) from error
     calls.after_backward(state)
     optimizer.step()
     calls.after_step(state)
@@ -166,6 +176,7 @@ class EpochTotals:
 
     def __init__(self) -> None:
         self._terms: dict[str, Tensor] = {}
+        self._finite_steps: dict[str, Tensor | int] = {}
         self._loss: Tensor | float = 0.0
         self._hits: Tensor | int = 0
         self._images = 0
@@ -176,10 +187,21 @@ class EpochTotals:
         size = len(batch)
         for term in terms:
             value = term.value.detach().float() * size
-            self._terms[term.name] = self._terms.get(term.name, 0.0) + value
+            total = self._terms.get(term.name, 0.0) + value
+            # A sum that is not finite once stays so: this counts the steps before.
+            self._finite_steps[term.name] = self._finite_steps.get(term.name, 0) + torch.isfinite(total)
+            self._terms[term.name] = total
             self._loss = self._loss + term.weight * value
         self._hits = self._hits + (out.logits.argmax(dim=1) == batch.labels).sum()
         self._images += size
+
+    def why_not_finite(self) -> str:
+        """What to do about a loss that is not finite: the term to look at, where one was not finite before others."""
+        steps = {name: int(count) for name, count in self._finite_steps.items()}
+        first = [name for name, count in steps.items() if count == min(steps.values())]
+        if len(steps) > len(first) == 1:
+            return f"the term '{first[0]}' was the first that was not finite, in step {steps[first[0]] + 1}: mend that"
+        return "lower its lr, lengthen its warmup, or write precision: float32"
 
     def read(self) -> dict[str, Any]:
         """Means over the images of the epoch: loss, its terms before weighting, accuracy in percent."""

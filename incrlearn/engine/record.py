@@ -75,7 +75,9 @@ def read_record(run_dir: Path) -> RunRecord:
         summary = json.loads((run_dir / RESULT).read_text(encoding="utf-8"))
         recipe = yaml.safe_load((run_dir / RECIPE).read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise OutputError(f"{run_dir}: damaged, cannot be read ({type(error).__name__}: {error})") from error
+        way_on = f"where its checkpoints are whole, run with --resume --out {run_dir} writes {RESULT} anew"
+        told = f"{run_dir}: damaged, cannot be read ({type(error).__name__}: {error})"
+        raise OutputError(f"{told}; {way_on}") from error
     found = summary.get("format") if isinstance(summary, dict) else None
     if found != RESULT_FORMAT:
         raise OutputError(

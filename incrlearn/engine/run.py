@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from incrlearn.blame import of_plugin
 from incrlearn.calls import Calls
 from incrlearn.data import Loader, data_digest, make_loader
 from incrlearn.engine.assemble import backbone_maker, backbone_shapes, make_calls
@@ -122,7 +123,7 @@ def _run_plan(
     state = RunState(recipe.seed, runtime.device, plan.scenario.tasks[0], plan.source.image_shape, run_dir=out)
     memory = ExemplarMemory()
     rows, widths = _restore(parts, state, memory, checkpoint) if checkpoint is not None else ([], [])
-    with _run_failures(recipe, out):
+    with _run_failures(recipe, out, state):
         for task in plan.scenario.tasks[len(rows) :]:
             rows.append(_run_task(parts, state, memory, task, widths))
             parts.calls.record(state, rows[-1])
@@ -137,10 +138,15 @@ def _run_plan(
 
 
 @contextmanager
-def _run_failures(recipe: Recipe, out: Path) -> Iterator[None]:
+def _run_failures(recipe: Recipe, out: Path, state: RunState) -> Iterator[None]:
     """Failures of a run that is under way, in words that say how to go on."""
     try:
         yield
+    except PluginError as error:
+        # Before anything was trained it is wrong input.
+        if state.phase is not None or state.task.number > 1:
+            error.exit_code = TrainingError.exit_code
+        raise
     except torch.OutOfMemoryError as error:
         batches = ", ".join(f"plugins.{c.key}.batch" for c in recipe.plugins if "batch" in type(c.config).model_fields)
         raise TrainingError(
@@ -232,11 +238,7 @@ def _evaluate(parts: Parts, state: RunState, memory: ExemplarMemory) -> dict[str
         "exemplars": len(memory),
         "exemplar_mb": exemplar_megabytes(len(memory), source.channels, source.size),
     }
-    extra = parts.calls.metrics(state, scored.scores, scored.labels)
-    taken = sorted(row.keys() & extra.keys())
-    if taken:
-        raise PluginError(f"a plug-in's metrics bear names of the engine's: {taken}; rename them")
-    return row | extra
+    return row | parts.calls.metrics(state, scored.scores, scored.labels, taken=row.keys())
 
 
 def _progress(
@@ -250,7 +252,10 @@ def _progress(
         precision=parts.runtime.precision,
         data=data_digest(parts.plan.source),
         memory=memory.state_dict(),
-        plugins={plugin.name: plain_state(plugin.name, plugin.state_dict()) for plugin in parts.calls.plugins},
+        plugins={
+            plugin.name: plain_state(plugin.name, of_plugin(plugin.name, "state_dict", plugin.state_dict, task))
+            for plugin in parts.calls.plugins
+        },
         rows=rows,
     )
 
@@ -276,6 +281,10 @@ def _restore(
     # The teacher is a copy of it, made before the task's network is placed.
     parts.runtime.place(state.network)
     memory.load_state_dict(progress.memory)
+    lacking = [plugin.name for plugin in parts.calls.plugins if plugin.name not in progress.plugins]
+    if lacking:
+        raise OutputError(f"{run_dir}: the checkpoint of task {progress.task} is damaged, it has no state of {lacking}")
     for plugin in parts.calls.plugins:
-        plugin.load_state_dict(progress.plugins[plugin.name])
+        load = partial(plugin.load_state_dict, progress.plugins[plugin.name])
+        of_plugin(plugin.name, "load_state_dict", load, parts.plan.scenario.tasks[progress.task - 1])
     return list(progress.rows), list(progress.widths)

@@ -42,9 +42,9 @@ def open_run_dir(path: Path, recipe: Recipe, resume: bool) -> Recipe:
     """
     if resume:
         return _go_on(path, recipe)
+    if path.exists() and _is_held(path):
+        raise OutputError(_HELD.format(path))
     if path.exists() and not _is_empty(path):
-        if _is_held(path):
-            raise OutputError(_HELD.format(path))
         raise OutputError(f"{path} {_holds(path, recipe)} name another with --out")
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -56,6 +56,8 @@ def open_run_dir(path: Path, recipe: Recipe, resume: bool) -> Recipe:
 
 def _holds(path: Path, recipe: Recipe) -> str:
     """What is in a folder that this run was to begin in, and what else can be done than to name another."""
+    if not path.is_dir():
+        return "is a file, and no folder;"
     if not (path / RECIPE).exists():
         return "is not empty, and holds no run;"
     if not holds_run_of(path, recipe):
@@ -196,8 +198,9 @@ def _draft(path: Path) -> Path:
 
 
 def _is_empty(path: Path) -> bool:
-    """Whether nothing is in a folder but the draft of a recipe that never came to be one."""
-    return path.is_dir() and all(child == _draft(path / RECIPE) for child in path.iterdir())
+    """Whether nothing is in a folder but what a run leaves that was refused before it trained anything."""
+    left = {path / RECIPE, _draft(path / RECIPE), path / _LOCK}
+    return path.is_dir() and left.issuperset(path.iterdir())
 
 
 def _is_held(path: Path) -> bool:
@@ -224,7 +227,7 @@ def holds_run_of(path: Path, recipe: Recipe) -> bool:
 def _go_on(path: Path, recipe: Recipe) -> Recipe:
     if not (path / RECIPE).is_file():
         raise OutputError(f"{path}: there is no run to resume (no {RECIPE})")
-    if (path / RESULT).exists():
+    if _is_whole_result(path):
         which = "this run" if holds_run_of(path, recipe) else "a run of another recipe, seed or options"
         raise OutputError(f"{path}: {which} is finished; its numbers are in {RESULT}")
     begun, mine = begun_recipe(path, recipe), _comparable(recipe)
@@ -241,6 +244,14 @@ def _go_on(path: Path, recipe: Recipe) -> Recipe:
         )
     lines = difflib.unified_diff(stored.splitlines(), mine.splitlines(), "the run's", "this recipe", lineterm="", n=1)
     raise OutputError("\n".join([f"{path}: the run has another recipe; resume it with its own:", *lines]))
+
+
+def _is_whole_result(path: Path) -> bool:
+    """Whether a run has its result; one that a full disk or a copy cut off is written anew by going on."""
+    try:
+        return isinstance(json.loads((path / RESULT).read_text(encoding="utf-8")), dict)
+    except (OSError, ValueError):
+        return False
 
 
 def _comparable(recipe: Recipe) -> str:

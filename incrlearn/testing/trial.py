@@ -191,5 +191,7 @@ def tell(error: BaseException) -> str:
         own = own_frames(error)
         frames = traceback.extract_tb(own or error.__traceback__)
         last = [frame for frame in frames if own is None or frame.filename == frames[0].filename][-1]
-        words = f"{type(error).__name__}: {error}; {last.filename}, line {last.lineno}: {last.line}"
+        # Some libraries add a page of advice.
+        message = str(error).strip().partition("\n")[0]
+        words = f"{type(error).__name__}: {message}; {last.filename}, line {last.lineno}: {last.line}"
     return "; ".join([words, *getattr(error, "__notes__", [])])

@@ -77,7 +77,7 @@ def ask(calls: Calls, hook: str) -> Any:
         "memory_quota": (TASK, (10,) * 6, 1),
         "rank_exemplars": (state(), 4, torch.zeros(5, 2), 3),
         "scores": (state(), OUT),
-        "metrics": (state(), torch.zeros(5, 6), torch.zeros(5)),
+        "metrics": (state(), torch.zeros(5, 6), torch.zeros(5), ["top1"]),
     }
     return getattr(calls, hook)(*given[hook])
 
@@ -133,6 +133,9 @@ WRONG: list[tuple[str, object, str]] = [
     ("memory_quota", True, "or None; got True"),
     ("rank_exemplars", [0, 1, 2], "3 distinct positions from 0 to 4 as an int64 tensor; got [0, 1, 2]"),
     ("rank_exemplars", torch.tensor([0, 1]), "3 distinct positions from 0 to 4 as an int64 tensor; got a tensor (2,)"),
+    ("rank_exemplars", torch.tensor([4, 1, 1]), "got a tensor (3,) of int64, in which 1 stands more than once"),
+    ("rank_exemplars", torch.tensor([4, 1, 5]), "got a tensor (3,) of int64, in which 5 is no position"),
+    ("metrics", {"top1": 1.0}, "numbers of names that the engine has not; got ['top1']; rename them"),
     ("rank_exemplars", torch.zeros(5, 2), "3 distinct positions from 0 to 4 as an int64 tensor; got a tensor (5, 2)"),
     ("scores", torch.zeros(5), "a floating tensor (B, K) of (5, 6); got a tensor (5,) of float32"),
     ("scores", torch.zeros(5, 6, dtype=torch.int64), "a floating tensor (B, K) of (5, 6); got a tensor (5, 6)"),
@@ -187,7 +190,9 @@ def test_wrapper_that_gives_nothing_back_is_told() -> None:
         def phases(self) -> Any:
             yield
 
-    with pytest.raises(PluginError, match=r"a wrapper around phases must give back the list of answers .*; got None"):
+    with pytest.raises(
+        PluginError, match=r"^plugins.forgets: its wrapper around phases must give back .*; got None"
+    ):
         ask(Calls([answering("phases", PHASE), Forgets("forgets", Forgets.Config())]), "phases")
 
 

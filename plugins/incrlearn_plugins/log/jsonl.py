@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydantic import Field
 
@@ -38,8 +38,7 @@ class Jsonl(Plugin):
         path = state.run_dir / self.config.file
         try:
             with path.open("r+b" if path.exists() else "w+b") as stream:
-                # After a power cut the file may be shorter than what was written to it.
-                stream.seek(min(self._written, path.stat().st_size))
+                stream.seek(_end_of_lines(stream, self._written))
                 stream.truncate()
                 stream.write(json.dumps(finite(row), allow_nan=False).encode() + b"\n")
                 stream.flush()
@@ -56,6 +55,14 @@ class Jsonl(Plugin):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on behind what was written at the checkpoint."""
         self._written = int(state["written"])
+
+
+def _end_of_lines(stream: BinaryIO, written: int) -> int:
+    """Where to write on: behind what was written, or where a power cut left less, behind its last whole line."""
+    if stream.seek(0, os.SEEK_END) >= written:
+        return written
+    stream.seek(0)
+    return stream.read().rfind(b"\n") + 1
 
 
 def finite(value: Any) -> Any:  # noqa: ANN401 (what JSON can say)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -30,6 +31,15 @@ class CrossEntropy(Plugin):
         weight: Annotated[float, Field(ge=0)] | Literal["new_share"] = 1.0
         """Weight of the loss in every phase that takes it; ``new_share``: new classes over classes seen, the other half
         of ``old_share`` in ``distill``."""
+
+        def refuses(self) -> Mapping[str, str]:
+            """Over the new classes alone: a phase in which the head is learned from a new draw by this loss only."""
+            if self.over == "all":
+                return {}
+            return {
+                "retrained_head": "the head would be drawn anew, and over: new never teaches it the old classes; write "
+                "over: all here, or take that phase out"
+            }
 
     config: Config
 

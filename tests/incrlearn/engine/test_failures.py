@@ -140,7 +140,7 @@ def test_numpy_metric_can_be_stored(tmp_path: Path) -> None:
 
 
 def test_metric_cannot_take_the_place_of_the_engines(tmp_path: Path) -> None:
-    with pytest.raises(PluginError, match=r"names of the engine's: \['top1'\]"):
+    with pytest.raises(PluginError, match=r"^plugins\.extra: metrics must give numbers .*; got \['top1'\]"):
         start(tmp_path / "run", extra="top1again")
 
 

@@ -291,6 +291,42 @@ def test_damaged_checkpoint_is_named(tmp_path: Path) -> None:
         built(result.run_dir, task=7)
 
 
+def without(key: str) -> Any:
+    return lambda progress: {name: value for name, value in progress.items() if name != key}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (without("widths"), "damaged, or of another version"),
+        (lambda progress: {**progress, "more": 1}, "damaged, or of another version"),
+        (lambda progress: {**progress, "plugins": {}}, "damaged, it has no state of"),
+        (None, r"state\.pt: damaged, cannot be read"),
+    ],
+)
+def test_checkpoint_that_says_something_else_is_told_on_resume(tmp_path: Path, change: Any, told: str) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        run(out, tiny_recipe(power={"use": "interrupts", "task": 2}))
+    path = out / "checkpoints" / "task_01" / "state.pt"
+    if change is None:
+        path.write_text("erased")
+    else:
+        content = torch.load(path, weights_only=True)
+        torch.save({**content, "progress": change(content["progress"])}, path)
+    with pytest.raises(OutputError, match=told):
+        run(out, tiny_recipe(power={"use": "interrupts", "task": 2}), resume=True)
+
+
+def test_a_damaged_result_is_written_anew_by_going_on(tmp_path: Path) -> None:
+    result = run(tmp_path / "run", tiny_recipe())
+    whole = json.loads((result.run_dir / "result.json").read_text())
+    (result.run_dir / "result.json").write_text("")
+    again = run(result.run_dir, tiny_recipe(), resume=True)
+    assert again.summary["accuracy_matrix"] == whole["accuracy_matrix"]
+    assert json.loads((result.run_dir / "result.json").read_text())["tasks"] == whole["tasks"]
+
+
 def test_loss_that_is_no_longer_finite_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"task 1, phase 'train', epoch"):
         run(tmp_path / "run", tiny_recipe(spoils="diverges"))

@@ -41,12 +41,15 @@ def test_a_second_process_is_refused_until_the_first_is_dead(tmp_path: Path, rec
         first.wait()
         with hold_run_dir(out):
             pass
+    open_run_dir(out, recipe, resume=False)  # it trained nothing
+    (out / "metrics.jsonl").touch()
     with pytest.raises(OutputError, match="holds an unfinished run of this recipe; go on with it by --resume, or name"):
         open_run_dir(out, recipe, resume=False)
 
 
 def test_what_a_folder_holds_already_is_told(tmp_path: Path, recipe: Recipe) -> None:
     open_run_dir(tmp_path, recipe, resume=False)
+    (tmp_path / "metrics.jsonl").touch()
     other = replace(recipe, seed=recipe.seed + 1)
     with pytest.raises(OutputError, match="holds another run, of another recipe, seed or options; name another"):
         open_run_dir(tmp_path, other, resume=False)
@@ -55,6 +58,21 @@ def test_what_a_folder_holds_already_is_told(tmp_path: Path, recipe: Recipe) -> 
         open_run_dir(tmp_path, recipe, resume=False)
     with pytest.raises(OutputError, match="holds another run"):
         open_run_dir(tmp_path, other, resume=False)
+
+
+def test_a_run_refused_before_it_trained_anything_leaves_its_folder_free(tmp_path: Path, recipe: Recipe) -> None:
+    open_run_dir(tmp_path, recipe, resume=False)
+    with hold_run_dir(tmp_path):
+        pass
+    other = replace(recipe, seed=recipe.seed + 1)
+    open_run_dir(tmp_path, other, resume=False)
+    assert other.to_yaml() == (tmp_path / "recipe.yaml").read_text()
+
+
+def test_a_file_in_the_place_of_a_folder_is_told(tmp_path: Path, recipe: Recipe) -> None:
+    (tmp_path / "run").touch()
+    with pytest.raises(OutputError, match="run is a file, and no folder; name another with --out"):
+        open_run_dir(tmp_path / "run", recipe, resume=False)
 
 
 def test_what_a_full_disk_left_of_a_beginning_is_no_obstacle(tmp_path: Path, recipe: Recipe) -> None:
@@ -90,8 +108,7 @@ def test_a_run_from_before_an_option_is_gone_on_with_where_its_default_is_asked_
     (tmp_path / "recipe.yaml").write_text(text.replace("    over: all\n", ""))
     assert (tmp_path / "recipe.yaml").read_text() != text
     open_run_dir(tmp_path, recipe, resume=True)
-    other = recipe_from_dict(
-        tiny_recipe(loss={"use": "cross_entropy", "over": "new"}), Registry.of({"synthetic": SyntheticData}), "tiny"
-    )
+    plain = tiny_recipe(loss={"use": "cross_entropy", "over": "new"}, balance=None)
+    other = recipe_from_dict(plain, Registry.of({"synthetic": SyntheticData}), "tiny")
     with pytest.raises(OutputError, match=r"another recipe(.|\n)*-    over: all(.|\n)*\+    over: new"):
         open_run_dir(tmp_path, other, resume=True)

@@ -34,9 +34,8 @@ def test_an_option_that_is_missing_stands_at_its_default(record_of: RecordOf) ->
 
 
 def test_another_value_is_another_run_still(record_of: RecordOf) -> None:
-    filled = as_comparable(
-        [without_over(record_of()), record_of({"plugins.loss": {"use": "cross_entropy", "over": "new"}})], REGISTRY
-    )
+    other = record_of({"plugins.loss": {"use": "cross_entropy", "weight": 0.5}})
+    filled = as_comparable([without_over(record_of()), other], REGISTRY)
     assert len(group_runs(filled)) == 2
 
 

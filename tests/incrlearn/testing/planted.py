@@ -11,6 +11,7 @@ from pydantic import field_serializer
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
+from torch.utils.checkpoint import checkpoint
 
 from incrlearn import Batch, LossTerm, Output, Plugin, RunState, hookimpl
 from incrlearn.network import LinearHead
@@ -241,6 +242,15 @@ class HeadWithAHostTensor(Plugin):
         return HostScale(width, state.task.seen, state.generator(self.name))
 
 
+class ComputesAgain(Sound):
+    """Lets go of what lies between logits and loss, and computes it again for the gradients."""
+
+    def value(self, batch: Batch, out: Output) -> Tensor:
+        loss = checkpoint(cross_entropy, out.logits, batch.labels, use_reentrant=False)
+        assert isinstance(loss, Tensor)
+        return loss
+
+
 class NamesItsDevice(Sound):
     """Reads a tensor with a library that knows CPUs and GPUs by their usual names only."""
 
@@ -252,6 +262,33 @@ class NamesItsDevice(Sound):
 
     def value(self, batch: Batch, out: Output) -> Tensor:
         return self.scale * cross_entropy(out.logits, batch.labels)
+
+
+class HalvesTheTeacher(Sound):
+    """Writes into what all who ask the teacher get."""
+
+    needs = frozenset({"teacher"})
+
+    def value(self, batch: Batch, out: Output) -> Tensor:
+        return cross_entropy(out.logits, batch.labels)
+
+    @hookimpl
+    def batch_start(self, state: RunState) -> None:
+        self.teacher = state.teacher
+
+    @hookimpl
+    def loss_terms(self, batch: Batch, out: Output) -> list[LossTerm]:
+        if self.teacher is not None:
+            self.teacher(batch).logits.mul_(0.5)
+        return [LossTerm(self.name, self.value(batch, out), 0.1)]
+
+
+class ReplacesTheHead(Sound):
+    """Puts another head in the place of the one that the optimizer holds."""
+
+    @hookimpl
+    def phase_start(self, state: RunState) -> None:
+        state.network.head = copy.deepcopy(state.network.head)
 
 
 class GivesNoScalar(Sound):

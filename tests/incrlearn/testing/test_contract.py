@@ -10,6 +10,7 @@ from incrlearn.testing.checks import all_checks
 from incrlearn.testing.trial import Subject, Trial
 from tests.incrlearn.testing.planted import (
     ComparesWithOneHot,
+    ComputesAgain,
     Copies,
     DrawsFromNumpy,
     DrawsFromRandom,
@@ -20,6 +21,7 @@ from tests.incrlearn.testing.planted import (
     GivesAZero,
     GivesNoGradient,
     GivesNoScalar,
+    HalvesTheTeacher,
     HeadWithAHostTensor,
     IsWatched,
     KeepsATensorOnTheHost,
@@ -28,6 +30,7 @@ from tests.incrlearn.testing.planted import (
     Misspelt,
     NamesItsDevice,
     ReadsByNumpy,
+    ReplacesTheHead,
     Sound,
     StaysOnTheDevice,
     WaitsForAList,
@@ -64,6 +67,9 @@ FAULTS: list[tuple[type[Plugin], set[str], str]] = [
     (ReadsByNumpy, {"device"}, "numpy cannot read a tensor that lies on the device; write .cpu() before it"),
     (HeadWithAHostTensor, {"device"}, "forward: in planted.py, line "),
     (StaysOnTheDevice, set(), ""),
+    (ComputesAgain, set(), ""),
+    (HalvesTheTeacher, {"trains"}, "state.teacher(batch) gave was changed in place"),
+    (ReplacesTheHead, {"trains"}, "head.weight of the network were replaced by new objects"),
     (GivesNoScalar, {"trains"}, ""),
     (GivesNoGradient, {"trains"}, "whose value has a gradient: without one it changes nothing in training"),
     (GivesAZero, {"terms"}, "has no gradient: no weight can be learned from it"),

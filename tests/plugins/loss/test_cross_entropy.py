@@ -83,3 +83,8 @@ def test_weight_is_a_number_or_the_share_of_new_classes() -> None:
 def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         CrossEntropy.Config(**options)
+
+
+def test_a_head_drawn_anew_is_refused_where_old_classes_are_not_taught() -> None:
+    assert CrossEntropy.Config().refuses() == {}
+    assert "drawn anew" in CrossEntropy.Config(over="new").refuses()["retrained_head"]
