@@ -50,8 +50,14 @@ Outside of the loop, ``explain(backbone, image_shape)`` is called before a run, 
 where a network is made again from a checkpoint.
 
 *First* hooks stop at the first answer that is not None; *each* hooks return nothing; *list* hooks collect every
-answer that is not None. Plug-ins answer in the order of the recipe. Hooks that return something are pure, but for
-those in ``MAKE_WEIGHTS`` and ``CHANGE_WEIGHTS``. *Hot* hooks run every batch.
+answer that is not None. Plug-ins answer in the order of the recipe. *Hot* hooks run every batch: nothing in them may
+wait for the device.
+
+Below each hook stands what it may do to weights. Hooks that *make weights* give a module, a new one or the old one that
+they are given, changed in place. Hooks that *may change weights* do so in place: from ``phase_start`` on no parameter
+and no head is replaced by a new object, for the optimizer has the old one. Only ``prune`` may make parameters anew:
+``param_groups`` is asked again after it. All other hooks leave weights as they are; if they give something, they give
+the same again when they are asked again.
 """
 
 from __future__ import annotations
@@ -84,7 +90,9 @@ hookimpl = HookimplMarker("incrlearn")
 """Marks a method as an answer to the hook whose name it bears, or with ``wrapper=True`` as one around all others'."""
 
 MakeBackbone = Callable[[str], Backbone]
-"""``make_backbone(purpose)``: a new extractor as the recipe's ``backbone`` says, its weights drawn for the purpose."""
+"""``make_backbone(purpose)`` gives a new extractor as the recipe's ``backbone`` says, in train mode and on the CPU: the
+engine takes the network to the device when it has its head. Its weights follow from the recipe's seed and the purpose,
+the same from the same purpose in every task: name the task in it, as in ``f"backbone of {state.task}"``."""
 Row = dict[str, Any]
 """One line of the record: plain values, with ``kind`` epoch, task or result."""
 

@@ -50,7 +50,7 @@ def check_implementations(plugin: object, label: str, is_core: bool = False) -> 
         PluginError: naming plug-in, method and what to write instead.
     """
     hooks = hook_names()
-    answered = False
+    answered: set[str] = set()
     for name in dir(type(plugin)):
         member = inspect.getattr_static(type(plugin), name)
         marks = getattr(member, f"{PROJECT}_impl", None)
@@ -65,7 +65,7 @@ def check_implementations(plugin: object, label: str, is_core: bool = False) -> 
             raise PluginError(f"{where}: tryfirst and trylast are refused; calls go in the order of the recipe")
         if marks["hookwrapper"]:
             raise PluginError(f"{where}: hookwrapper is refused; write @hookimpl(wrapper=True)")
-        answered = True
+        answered.add(marks.get("specname") or name)
         taken = list(inspect.signature(member).parameters)
         given = list(inspect.signature(getattr(Hooks, marks.get("specname") or name)).parameters)[1:]
         if not taken or taken[0] in given:
@@ -83,6 +83,11 @@ def check_implementations(plugin: object, label: str, is_core: bool = False) -> 
             )
     if not answered and isinstance(plugin, Plugin) and plugin.kind != "data":
         raise PluginError(f"plug-in '{label}': {_no_hook(type(plugin))}")
+    if isinstance(plugin, Plugin) and plugin.kind == "phase" and "phases" not in answered:
+        told = f"{type(plugin).__name__} is of kind 'phase' and answers no phases: nothing would be trained for it"
+        raise PluginError(
+            f"plug-in '{label}': {told}; answer phases, or write kind = 'other' where it is there for another's phase"
+        )
 
 
 def _no_hook(plugin: type[Plugin]) -> str:

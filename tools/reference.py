@@ -6,30 +6,64 @@ Everything here is a pure function from the code to text, but for :func:`main`.
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
-from textwrap import dedent
 from typing import get_args
 
+from class_tables import alias_docstring, class_section, markdown, table_row
 from pydantic import BaseModel, ValidationError
 
-from incrlearn import Batch, HeldOut, LossTerm, Output, Phase, Plugin, Registry, RunState, Samples, Task, hooks
+from incrlearn import (
+    Batch,
+    HeldOut,
+    LossTerm,
+    Network,
+    Output,
+    Passes,
+    Phase,
+    Plugin,
+    Registry,
+    RunState,
+    Samples,
+    Task,
+    TaskPasses,
+    Teacher,
+    hooks,
+)
 from incrlearn.engine.defaults import CoreDefaults
 from incrlearn.hooks import CHANGE_WEIGHTS, HOT, MAKE_WEIGHTS, Hooks
+from incrlearn.network import Backbone, BranchedNetwork
 from incrlearn.recipe import BackboneOptions, Expected, ScenarioOptions, recipe_schema
 from incrlearn.recipe.fit import FROM_THE_ENGINE
 from incrlearn.recipe.option_table import OptionRow, option_rows, type_words
 from incrlearn.recipe.options import RunOptions
+from incrlearn.types import Stage
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 KINDS = ("network", "head", "loss", "prune", "adjust", "memory", "phase", "score", "log", "data")
 """In the order of a recipe; a kind that is not among them comes last."""
 SECTIONS: dict[str, type[BaseModel]] = {"data": ScenarioOptions, "backbone": BackboneOptions, "expected": Expected}
 """The parts of a recipe that have options of their own, ``plugins`` aside."""
+GIVEN: dict[type, str] = {
+    Task: "task",
+    Phase: "phase",
+    Samples: "samples",
+    Batch: "batch",
+    Output: "out",
+    LossTerm: "term",
+    HeldOut: "held_out",
+    Network: "network",
+    BranchedNetwork: "network",
+    Backbone: "backbone",
+    Stage: "stage",
+    Teacher: "state.teacher",
+    TaskPasses: "passes",
+    Passes: "passes",
+}
+"""What hooks are given and give beside the state, each with what it is called; whoever inherits stands behind."""
 _WIDEST_SIGNATURE = 80
 
 
@@ -44,41 +78,19 @@ def hooks_page() -> str:
     parts = ["# Every hook", _written_from("incrlearn/hooks.py")]
     parts.append(_fence_literal_blocks(markdown(inspect.getdoc(hooks) or "")))
     parts.append("What else all of them keep to stands under [hooks](../hooks.md).")
-    parts += ["## What `state` holds, and when", attribute_table(RunState)]
-    parts.append("## What else hooks are given, and give")
-    for kind in (Task, Phase, Samples, Batch, Output, LossTerm, HeldOut):
-        parts += [f"#### {kind.__name__}", markdown(inspect.getdoc(kind) or ""), attribute_table(kind)]
+    parts += ["## What `state` holds, and when", *class_section(RunState, "state")]
+    parts += ["## What else hooks are given, and give", "First uses stand under [hooks](../hooks.md#what-hooks-get)."]
+    for kind, called in GIVEN.items():
+        parts += [f"#### {kind.__name__}", *class_section(kind, called, others=GIVEN)]
+    for alias in ("MakeBackbone", "Row"):
+        parts += [f"#### {alias}", markdown(alias_docstring(hooks, alias))]
+    parts[-1] += " Its keys stand under [what a run tells](../recipes.md#what-a-run-tells)."
     for heading, names in hooks_by_section():
         parts.append(f"## {heading[0].upper()}{heading[1:]}")
         for name in names:
             parts += [f"### {name}", f"```python\n{signature(name)}\n```", facts(name)]
             parts.append(markdown(inspect.getdoc(getattr(Hooks, name)) or ""))
     return _joined(parts)
-
-
-def attribute_table(kind: type) -> str:
-    """Every attribute of a class with its type and docstring."""
-    lines = ["| attribute | type | what it holds |", "|---|---|---|"]
-    for name, annotation, docstring in attributes_of(kind):
-        about = markdown(" ".join(docstring.partition("Raises:")[0].split()))
-        lines.append(_table_row(f"`{name}`", annotation, about))
-    return "\n".join(lines)
-
-
-def attributes_of(kind: type) -> Iterator[tuple[str, str, str]]:
-    """Name, type and docstring of each attribute of a class, in the order of the source; its methods are none."""
-    (definition,) = ast.parse(dedent(inspect.getsource(kind))).body
-    body = definition.body if isinstance(definition, ast.ClassDef) else []
-    for node, below in zip(body, [*body[1:], None], strict=True):
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            told = below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else ""
-            yield node.target.id, ast.unparse(node.annotation), str(told)
-        elif isinstance(node, ast.FunctionDef) and node.returns is not None and _is_property(node):
-            yield node.name, ast.unparse(node.returns), ast.get_docstring(node) or ""
-
-
-def _is_property(node: ast.FunctionDef) -> bool:
-    return any(isinstance(one, ast.Name) and one.id == "property" for one in node.decorator_list)
 
 
 def hooks_by_section() -> Iterator[tuple[str, list[str]]]:
@@ -186,7 +198,7 @@ def words_table(plugins: Mapping[str, type[Plugin]]) -> str:
     for word in words:
         engine = ["the engine"] if word in FROM_THE_ENGINE else []
         lines.append(
-            _table_row(
+            table_row(
                 f"`{word}`",
                 ", ".join([*engine, *_plugins_with(word, provides)]),
                 ", ".join(_plugins_with(word, needs)),
@@ -226,10 +238,6 @@ def _plugins_with(word: str, by_plugin: Mapping[str, Mapping[str, str]]) -> list
     return [f"[{name}](#{name}){words[word]}" for name, words in by_plugin.items() if word in words]
 
 
-def _table_row(*cells: str) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-
-
 def _place_of_kind(kind: str) -> tuple[int, str]:
     return (KINDS.index(kind) if kind in KINDS else len(KINDS), kind)
 
@@ -250,13 +258,8 @@ def options_table(rows: Iterable[OptionRow]) -> str:
         default = row.default if row.default in ("", "required") else f"`{row.default}`"
         span = f"`{row.range}`" if row.range else ""
         cells = (f"`{row.name}`", row.type, default, span, markdown(row.about))
-        lines.append(_table_row(*cells))
+        lines.append(table_row(*cells))
     return "\n".join(lines)
-
-
-def markdown(docstring: str) -> str:
-    """A docstring of this house as Markdown: code in single backticks."""
-    return docstring.replace("``", "`")
 
 
 def _fence_literal_blocks(text: str) -> str:

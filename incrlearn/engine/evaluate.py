@@ -62,7 +62,7 @@ def logit_accuracy(state: RunState, runtime: Runtime, loader: Loader, samples: S
 def extract_features(state: RunState, runtime: Runtime, loader: Loader, samples: Samples, batch: int) -> Tensor:
     """(n, D) float32 features in eval mode, without augmentation, on the CPU."""
     state.network.eval()
-    features = []
+    features = [torch.empty(0, state.network.width, device=state.device)]
     for images in loader.plain(samples, batch):
         with runtime.autocast():
             parts = state.network.extract(images.images)

@@ -6,14 +6,17 @@ import importlib
 import inspect
 import re
 import runpy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from incrlearn import Registry, RunState, hooks
+from incrlearn import Passes, Registry, RunState, TaskPasses, Teacher, hooks
 from incrlearn.calls import hook_names
 from incrlearn.engine.defaults import CoreDefaults
+from incrlearn.engine.passes import PhasePasses, RunPasses
+from incrlearn.engine.teacher import FrozenTeacher
 from incrlearn.hooks import CHANGE_WEIGHTS, HOT, MAKE_WEIGHTS, Hooks
 from incrlearn.recipe import recipe_schema
 
@@ -25,8 +28,10 @@ PACKAGES = ("incrlearn", "incrlearn.network", "incrlearn.data", "incrlearn.memor
 
 
 @pytest.fixture(scope="module")
-def tool() -> dict[str, Any]:
-    return runpy.run_path(str(ROOT / "tools" / "reference.py"))
+def tool() -> Iterator[dict[str, Any]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "tools"))
+        yield runpy.run_path(str(ROOT / "tools" / "reference.py"))
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +197,59 @@ def test_words_that_hang_on_options_are_told_as_such(written: dict[str, str]) ->
 
 
 def test_every_attribute_of_the_state_is_told(written: dict[str, str]) -> None:
-    told = first_cells(sections(written["hooks.md"], 2)["What `state` holds, and when"])
-    assert told == [*(field.name for field in dataclasses.fields(RunState)), "network"]
-    assert " |  |" not in sections(written["hooks.md"], 2)["What `state` holds, and when"]
+    section = sections(written["hooks.md"], 2)["What `state` holds, and when"]
+    attributes, calls = section.split("| call |")
+    assert first_cells(attributes) == [*(field.name for field in dataclasses.fields(RunState)), "network"]
+    assert first_cells(calls) == ["state.generator(purpose: str)", "state.seed_for(purpose: str)"]
+    assert " |  |" not in section
+
+
+def given(written: dict[str, str]) -> dict[str, str]:
+    """What is told of each class that hooks are given or give."""
+    return sections(sections(written["hooks.md"], 2)["What else hooks are given, and give"], 4)
+
+
+def test_every_class_in_a_hooks_signature_is_told(written: dict[str, str]) -> None:
+    signatures = [inspect.signature(getattr(Hooks, hook)) for hook in hook_names()]
+    types = {one.annotation for signature in signatures for one in signature.parameters.values()}
+    types |= {signature.return_annotation for signature in signatures}
+    named = {name for one in types if isinstance(one, str) for name in re.findall(r"\b[A-Z]\w+", one)}
+    assert {name for name in named if hasattr(hooks, name)} - {"Any", "None", "RunState", "Sequence"} <= {
+        *given(written),
+        *("Tensor", "Optimizer", "LRScheduler"),
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["Network", "BranchedNetwork", "Backbone", "Samples", "TaskPasses", "Passes", "Teacher"]
+)
+def test_every_public_member_of_what_hooks_are_given_is_told(
+    written: dict[str, str], tool: dict[str, Any], name: str
+) -> None:
+    """With the arguments that it has; what it inherits from a class that has a section stands there."""
+    kinds = {kind.__name__: (kind, called) for kind, called in tool["GIVEN"].items()}
+    kind, called = kinds[name]
+    inherited = {member for base in kind.__mro__[1:] if base in tool["GIVEN"] for member in vars(base)}
+    own = {member: value for member, value in vars(kind).items() if not member.startswith("_")}
+    section = given(written)[name]
+    for member, value in own.items():
+        if member in inherited or member == "forward":
+            continue
+        if isinstance(value, property):
+            assert f"| `{member}` |" in section
+        elif callable(value) or isinstance(value, classmethod):
+            arguments = [one for one in inspect.signature(getattr(kind, member)).parameters if one != "self"]
+            told = re.search(rf"`(?:{re.escape(called)}|{name})\.{member}\((.*?)\)` \|", section)
+            assert told is not None, member
+            assert re.findall(r"(\w+): ", told[1]) == arguments
+
+
+def test_what_is_told_of_passes_and_the_teacher_is_what_the_engine_gives() -> None:
+    for protocol, answer in ((TaskPasses, RunPasses), (Passes, PhasePasses), (Teacher, FrozenTeacher)):
+        for name, member in vars(protocol).items():
+            if inspect.isfunction(member) and (not name.startswith("_") or name == "__call__"):
+                assert inspect.signature(member) == inspect.signature(getattr(answer, name)), name
+
+
+def test_make_backbone_is_told_with_its_argument(written: dict[str, str]) -> None:
+    assert given(written)["MakeBackbone"].strip().startswith("`make_backbone(purpose)` gives a new extractor")

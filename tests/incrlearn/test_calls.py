@@ -200,6 +200,14 @@ class NoHookOfANewKind(Plugin):
         return None
 
 
+class AsksForNoPhase(Plugin):
+    kind = "phase"
+
+    @hookimpl
+    def make_optimizer(self) -> None:
+        return None
+
+
 class NearlyAHook(Plugin):
     kind = "head"
 
@@ -214,6 +222,7 @@ class NearlyAHook(Plugin):
         (WithoutAnything, r"the first argument of a method is self; write def prepare\(self\)$"),
         (NoHook, "NoHook answers no hook; a loss answers loss_terms$"),
         (NoHookOfANewKind, "NoHookOfANewKind answers no hook$"),
+        (AsksForNoPhase, "AsksForNoPhase is of kind 'phase' and answers no phases: nothing would be trained for it"),
         (NearlyAHook, "answers no hook; a head answers grow_head; if its grow_heads is to be grow_head, call it so"),
         (Unmarked, "write @hookimpl above it"),
         (Misspelt, "did you mean 'loss_terms'"),

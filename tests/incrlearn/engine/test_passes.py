@@ -179,3 +179,8 @@ def test_asking_changes_nothing(with_and_without: list[list[dict[str, Any]]]) ->
         for rows in with_and_without
     )
     assert asked == plain
+
+
+def test_no_samples_have_no_features_of_the_network_s_width() -> None:
+    passes, network, _ = passes_over(batch=40)
+    assert passes.features(Samples.empty()).shape == (0, network.width)
