@@ -69,8 +69,8 @@ class Parts:
 
 def run_recipe(
     recipe: Recipe,
-    out: Path,
-    data: Path | None = None,
+    out: Path | str,
+    data: Path | str | None = None,
     device: str | torch.device = "auto",
     resume: bool = False,
     watchers: Sequence[object] = (),
@@ -92,7 +92,8 @@ def run_recipe(
         TrainingError: the run failed.
     """
     resolve_device(device)
-    plan = make_plan(recipe, data)
+    out = Path(out)
+    plan = make_plan(recipe, Path(data) if data is not None else None)
     plan = replace(plan, recipe=open_run_dir(out, recipe, resume))
     with hold_run_dir(out):
         if resume:

@@ -28,7 +28,7 @@ from incrlearn.testing import SyntheticData, tiny_recipe
 
 
 def run(
-    out: Path, data: dict[str, Any] | None = None, watchers: tuple[object, ...] = (), resume: bool = False
+    out: Path | str, data: dict[str, Any] | None = None, watchers: tuple[object, ...] = (), resume: bool = False
 ) -> Result:
     registry = Registry.of({"synthetic": SyntheticData, "interrupts": Interrupts, "diverges": Diverges})
     recipe = recipe_from_dict(data or tiny_recipe(), registry, "tiny")
@@ -319,7 +319,7 @@ def test_checkpoint_that_says_something_else_is_told_on_resume(tmp_path: Path, c
 
 
 def test_a_damaged_result_is_written_anew_by_going_on(tmp_path: Path) -> None:
-    result = run(tmp_path / "run", tiny_recipe())
+    result = run(str(tmp_path / "run"), tiny_recipe())
     whole = json.loads((result.run_dir / "result.json").read_text())
     (result.run_dir / "result.json").write_text("")
     again = run(result.run_dir, tiny_recipe(), resume=True)
