@@ -176,7 +176,8 @@ class EpochTotals:
 
     def __init__(self) -> None:
         self._terms: dict[str, Tensor] = {}
-        self._finite_steps: dict[str, Tensor | int] = {}
+        self._first_failures: dict[str, Tensor] = {}
+        self._steps = 0
         self._loss: Tensor | float = 0.0
         self._hits: Tensor | int = 0
         self._images = 0
@@ -188,19 +189,23 @@ class EpochTotals:
         for term in terms:
             value = term.value.detach().float() * size
             total = self._terms.get(term.name, 0.0) + value
-            # A sum that is not finite once stays so: this counts the steps before.
-            self._finite_steps[term.name] = self._finite_steps.get(term.name, 0) + torch.isfinite(total)
+            # Where a term came to be not finite is not asked for now, which would wait for the device.
+            failed = torch.where(torch.isfinite(total), math.inf, float(self._steps))
+            before = self._first_failures.get(term.name)
+            self._first_failures[term.name] = failed if before is None else torch.minimum(before, failed)
             self._terms[term.name] = total
             self._loss = self._loss + term.weight * value
         self._hits = self._hits + (out.logits.argmax(dim=1) == batch.labels).sum()
         self._images += size
+        self._steps += 1
 
     def why_not_finite(self) -> str:
         """What to do about a loss that is not finite: the term to look at, where one was not finite before others."""
-        steps = {name: int(count) for name, count in self._finite_steps.items()}
-        first = [name for name, count in steps.items() if count == min(steps.values())]
+        steps = {name: float(step) for name, step in self._first_failures.items()}
+        first = [name for name, step in steps.items() if step == min(steps.values()) < math.inf]
         if len(steps) > len(first) == 1:
-            return f"the term '{first[0]}' was the first that was not finite, in step {steps[first[0]] + 1}: mend that"
+            step = int(steps[first[0]]) + 1
+            return f"the term '{first[0]}' was the first that was not finite, in step {step} of the epoch: mend that"
         return "lower its lr, lengthen its warmup, or write precision: float32"
 
     def read(self) -> dict[str, Any]:
