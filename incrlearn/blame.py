@@ -52,7 +52,7 @@ def made(plugin_class: type[PluginT], key: str, config: Any) -> PluginT:  # noqa
         PluginError: its ``__init__`` does not call that of its base class.
     """
     plugin = of_plugin(key, "__init__", lambda: plugin_class(key, config))
-    if getattr(plugin, "name", None) != key or getattr(plugin, "config", None) is not config:
+    if getattr(plugin, "name", None) != key or not hasattr(plugin, "config"):
         name = plugin_class.__name__
         raise PluginError(f"plugins.{key}: {name}.__init__ must begin with super().__init__(name, config)")
     return plugin
