@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from incrlearn.cli.consoles import output_console, say
-from incrlearn.cli.options import DataOption, DeviceOption, SetOption, read_pairs
+from incrlearn.cli.options import DataOption, DeviceOption, SetOption, read_count, read_pairs
 from incrlearn.cli.run import INTERRUPTED, RUNS
 from incrlearn.cli.words import duration
 from incrlearn.errors import Problem, RecipeError
@@ -42,7 +42,12 @@ def ablate(
     seeds: Annotated[str, typer.Option(metavar="1,2,3", help="Seeds, instead of those of the file.")] = "",
     only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Train only this variant; repeatable.")] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Runs side by side; by default one, and on an engine all it has room for.")
+        int | None,
+        typer.Option(
+            parser=read_count,
+            metavar="N",
+            help="Runs side by side; by default one, and on an engine all it has room for.",
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Tell what there is to train and what is done; train nothing.")

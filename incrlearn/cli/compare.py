@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from incrlearn.cli.consoles import output_console, say
-from incrlearn.cli.finished import RunsArgument, digits_of_millions, mean_words, short_path, tell_repeated
+from incrlearn.cli.finished import RunsArgument, digits_of_millions, mean_words, short_path, tell_repeats
 from incrlearn.errors import OutputError
 
 if TYPE_CHECKING:
@@ -47,17 +47,19 @@ def compare(
     """
     from incrlearn.report.groups import group_runs, read_runs
     from incrlearn.report.protocol import compare_groups
+    from incrlearn.report.repeats import each_seed_once
 
     records, unfinished = read_runs(runs)
     if not records:
         names = ", ".join(map(short_path, unfinished))
         raise OutputError(f"none of the runs is finished: {names}; go on with them by --resume")
-    groups = group_runs(records)
+    counted, repeats = each_seed_once(records)
+    groups = group_runs(counted)
     found = compare_groups(groups)
     console = output_console()
     if unfinished:
         say(console, f"left out, not finished: {', '.join(map(short_path, unfinished))}")
-    tell_repeated(console, records)
+    tell_repeats(console, repeats)
     _print_warnings(console, found, groups)
     say(console, "average: mean over all tasks; last: after the last task; ±: standard deviation over the n runs")
     console.print(comparison_table(groups))

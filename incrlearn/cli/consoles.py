@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any, TextIO, cast
 
 from rich.console import Console
 from rich.text import Text
 
 from incrlearn.errors import Deprecation, IncrlearnError, RecipeNotice
 
+_TRAILING = re.compile(r" +(?=\n)")
+
 
 def output_console() -> Console:
-    """Standard output; without any escape code where it is no terminal."""
+    """Standard output; where it is no terminal, without any escape code and without padding at the ends of lines."""
     if sys.stdout.isatty():
         return Console()
-    return Console(force_terminal=False, color_system=None)
+    return Console(file=cast(TextIO, _WithoutTrailingBlanks(sys.stdout)), force_terminal=False, color_system=None)
 
 
 def say(console: Console, text: str) -> None:
     """Print text as it is: no markup, no wrapping."""
     console.print(Text(text), soft_wrap=True)
+
+
+class _WithoutTrailingBlanks:
+    """A stream into another one; blanks at the ends of lines, with which tables are padded, are left out."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write whole lines."""
+        self._stream.write(_TRAILING.sub("", text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 (whatever a stream has)
+        return getattr(self._stream, name)
 
 
 @contextmanager

@@ -25,6 +25,25 @@ def make_display(console: Console) -> BarDisplay | LineDisplay:
     return BarDisplay(console) if console.is_terminal else LineDisplay(console)
 
 
+class Heading:
+    """Tells in a line what is trained where, when the first phase begins: wrong input is found by then."""
+
+    def __init__(self, console: Console, text: str, resumed: bool) -> None:
+        """Print ``text`` to ``console``; of a run that is ``resumed`` also from where it goes on."""
+        self._console, self._text, self._resumed = console, text, resumed
+        self._told = False
+
+    @hookimpl
+    def phase_start(self, state: RunState) -> None:
+        """Print the line, once."""
+        if self._told:
+            return
+        self._told = True
+        done, total = state.task.number - 1, state.task.total
+        how = f"goes on behind task {done} of {total}" if done else "begins anew, no task of it was finished"
+        say(self._console, f"{self._text}; {how}" if self._resumed else self._text)
+
+
 class LineDisplay(AbstractContextManager["LineDisplay"]):
     """About ten lines a phase and one a task, without escape codes."""
 

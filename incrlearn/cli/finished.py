@@ -12,7 +12,7 @@ from rich.console import Console
 from incrlearn.cli.consoles import say
 
 if TYPE_CHECKING:
-    from incrlearn.engine.record import RunRecord
+    from incrlearn.report.repeats import Repeat
 
 RunsArgument = Annotated[
     list[Path], typer.Argument(metavar="DIR...", help="Run directories, or folders with run directories below them.")
@@ -35,10 +35,10 @@ def short_path(path: Path) -> str:
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
-def tell_repeated(console: Console, runs: Sequence[RunRecord]) -> None:
-    """Tell of runs that are no second measurement: one recipe and one seed, more than once."""
-    from incrlearn.report.groups import repeated
-
-    for same in repeated(runs):
-        where = ", ".join(short_path(run.run_dir) for run in same)
-        say(console, f"warning: {same[0].name}, seed {same[0].seed} is there {len(same)} times: {where}")
+def tell_repeats(console: Console, repeats: Sequence[Repeat]) -> None:
+    """Tell of runs that are no second measurement, and which of them is counted."""
+    for repeat in repeats:
+        run, others = repeat.counted, ", ".join(short_path(other.run_dir) for other in repeat.others)
+        numbers = ", and the numbers differ" if repeat.differ else " with the same numbers"
+        told = f"{run.name}, seed {run.seed} is there {len(repeat.others) + 1} times{numbers}"
+        say(console, f"warning: {told}; only the newest counts: {short_path(run.run_dir)}, not {others}")

@@ -12,7 +12,14 @@ from incrlearn.cli.options import DataOption, DeviceOption, RecipeArgument, Seed
 from incrlearn.errors import DataError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from incrlearn.data import Source
     from incrlearn.engine.plan import Plan
+
+_MOST_IMAGES = 20_000
+"""In files; where there are more, only a part of them is opened."""
+_PART = 2_000
 
 
 def check(
@@ -34,6 +41,32 @@ def check(
     console.print(_plan_table(plan))
     parameters = plan.backbone_parameters / 1e6
     say(console, f"backbone: {chosen.backbone.name}, {parameters:.2f} million parameters")
+    _open_images(console, plan.source)
+
+
+def _open_images(console: Console, source: Source) -> None:
+    """Read the images that a run would read one by one, and so tell of a broken one only after hours.
+
+    Raises:
+        DataError: with those that cannot be read.
+    """
+    from incrlearn.data import FileImages, data_error
+    from incrlearn.data.files import unreadable_images
+
+    paths = [
+        path
+        for split in (source.train, source.test)
+        if isinstance(split.images, FileImages)
+        for path in split.images.paths
+    ]
+    if not paths:
+        return
+    chosen = paths if len(paths) <= _MOST_IMAGES else [paths[len(paths) * n // _PART] for n in range(_PART)]
+    part = f"{len(chosen):,} of {len(paths):,}, evenly spread" if chosen is not paths else f"all {len(paths):,}"
+    say(console, f"images: reading {part}")
+    if problems := unreadable_images(chosen):
+        raise data_error(f"{len(problems):,} of the {len(chosen):,} images cannot be read", problems)
+    say(console, "images: every one of them can be read")
 
 
 def explain(

@@ -15,7 +15,7 @@ from incrlearn.cli.compare import compare
 from incrlearn.cli.consoles import notices_told, tell_error, tell_plugin_failure
 from incrlearn.cli.inspect import check, explain
 from incrlearn.cli.new_plugin import new_plugin
-from incrlearn.cli.parsing import KnownOptions
+from incrlearn.cli.parsing import Command, CommandGroup
 from incrlearn.cli.plugins import plugins_app
 from incrlearn.cli.report import report
 from incrlearn.cli.run import run
@@ -44,15 +44,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def make_app() -> typer.Typer:
     """The command line as an object."""
     app = typer.Typer(
+        cls=CommandGroup,
         help="Class-incremental learning from plug-ins: a recipe names the parts, one loop runs them.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
     )
     app.callback()(_root)
     for command in (run, check, explain, ablate, compare, verify, report, recipes, schema):
-        app.command(cls=KnownOptions)(command)
+        app.command(cls=Command)(command)
     app.add_typer(plugins_app(), name="plugins")
-    app.command("new-plugin", cls=KnownOptions)(new_plugin)
+    app.command("new-plugin", cls=Command)(new_plugin)
     return app
 
 

@@ -14,6 +14,48 @@ from incrlearn.errors import Problem, RecipeError
 if TYPE_CHECKING:
     from incrlearn.recipe import Recipe
 
+
+def read_seed(value: str | int) -> int:
+    """The seed that was given.
+
+    Raises:
+        typer.BadParameter: it is no whole number of at least 0.
+    """
+    several = str(value).replace(" ", "").strip(",").split(",")
+    hint = f"; several seeds: incrlearn ablate --seeds {','.join(several)}"
+    return _whole_number(value, 0, hint if len(several) > 1 and all(map(str.isdecimal, several)) else "")
+
+
+def read_count(value: str | int) -> int:
+    """How many there are to be.
+
+    Raises:
+        typer.BadParameter: it is no whole number of at least 1.
+    """
+    return _whole_number(value, 1)
+
+
+def read_points(value: str | float) -> float:
+    """So many points, or percent.
+
+    Raises:
+        typer.BadParameter: it is no number of at least 0.
+    """
+    try:
+        if (number := float(value)) >= 0:
+            return number
+    except ValueError:
+        pass
+    raise typer.BadParameter(f"must be a number of at least 0, not '{value}'")
+
+
+def _whole_number(value: str | int, least: int, hint: str = "") -> int:
+    text = str(value)
+    if text.isdecimal() and int(text) >= least:
+        return int(text)
+    raise typer.BadParameter(f"must be a whole number of at least {least}, not '{text}'{hint}")
+
+
 RecipeArgument = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped one such as der_digits.")
 ]
@@ -21,7 +63,9 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Change the recipe, such as plugins.train.lr=0.05; repeatable."),
 ]
-SeedOption = Annotated[int | None, typer.Option(min=0, help="Another seed than the recipe's.")]
+SeedOption = Annotated[
+    int | None, typer.Option(parser=read_seed, metavar="N", help="Another seed than the recipe's, at least 0.")
+]
 DataOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Where data sets lie; by default INCRLEARN_DATA, then ./data.")
 ]

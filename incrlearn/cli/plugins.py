@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 from rich.text import Text
-from typer.core import TyperGroup
 
 from incrlearn.cli.consoles import output_console, say
 from incrlearn.cli.options import read_pairs
-from incrlearn.cli.parsing import KnownOptions
-from incrlearn.errors import PluginError, Problem, RecipeError
+from incrlearn.cli.parsing import Command, CommandGroup
+from incrlearn.errors import PluginError, Problem, RecipeError, closest
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,18 +29,27 @@ def plugins_app() -> typer.Typer:
     """``plugins``, ``plugins NAME`` and ``plugins check NAME``."""
     app = typer.Typer(cls=_NamesAreShown, invoke_without_command=True)
     app.callback()(list_plugins)
-    app.command("show", cls=KnownOptions)(show)
-    app.command("check", cls=KnownOptions)(check)
+    app.command("show", cls=Command)(show)
+    app.command("check", cls=Command)(check)
     return app
 
 
-class _NamesAreShown(TyperGroup):
+class _NamesAreShown(CommandGroup):
     """``plugins NAME`` is short for ``plugins show NAME``."""
 
     # Typer carries a click of its own, whose types nobody else can name.
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401
-        """Find the command, or show what the first word names."""
-        return super().resolve_command(ctx, args if args[0] in self.commands else ["show", *args])
+        """Find the command, or show what the first word names.
+
+        Raises:
+            RecipeError: it seems to be a misspelt command.
+        """
+        if args[0] in self.commands:
+            return super().resolve_command(ctx, args)
+        # Behind a name nothing else is taken: it may be a command that was misspelt.
+        if len(args) > 1 and not args[1].startswith("-") and (near := closest(args[0], self.commands)) is not None:
+            raise RecipeError(ctx.command_path, [Problem(f"no such command: {args[0]}; did you mean '{near}'?")])
+        return super().resolve_command(ctx, ["show", *args])
 
 
 def list_plugins(context: typer.Context) -> None:
@@ -153,10 +161,11 @@ def _print_one(console: Console, registry: Registry, name: str) -> None:
         return
     from incrlearn.recipe.option_table import option_rows
 
-    table = Table("option", "type", "default", "range", "what it does")
+    # What it does takes most of the room: type and range stand above it instead of beside it.
+    table = Table("option", "default", "what it is")
     for row in option_rows(plugin.Config):
-        about = row.about.replace("``", "")
-        table.add_row(row.name, *(Text(cell) for cell in (row.type, row.default, row.range, about)))
+        kind = f"{row.type}, {row.range}" if row.range else row.type
+        table.add_row(row.name, Text(row.default), Text(kind, style="dim").append(f"\n{row.about.replace('``', '')}"))
     console.print(table)
 
 

@@ -19,7 +19,7 @@ from incrlearn.cli.options import (
     read_recipe,
 )
 from incrlearn.cli.trace import asked_trace
-from incrlearn.errors import IncrlearnError, OutputError
+from incrlearn.errors import IncrlearnError, OutputError, PluginError
 
 if TYPE_CHECKING:
     from incrlearn.recipe import Recipe
@@ -45,7 +45,7 @@ def run(
     around = asked_trace()
     if out is None:
         out = find_unfinished(chosen) if resume else default_out(chosen, datetime.now())
-    from incrlearn.cli.display import make_display
+    from incrlearn.cli.display import Heading, make_display
     from incrlearn.cli.summary import print_summary
     from incrlearn.engine.checkpoint import newest_checkpoint
     from incrlearn.engine.run import run_recipe
@@ -54,14 +54,16 @@ def run(
 
     resolve_device(device)
     console = output_console()
-    say(console, f"{chosen.name}, seed {chosen.seed}, recipe {chosen.fingerprint}, in {out}")
+    heading = Heading(console, f"{chosen.name}, seed {chosen.seed}, recipe {chosen.fingerprint}, in {out}", resume)
     if resume and (changed := changed_code(out, chosen)):
         told = f"this run was trained {words_of_code(changed)} so far"
         say(console, f"warning: {told}; it goes on with that of now, and its recipe will tell of both")
     again = f"{command_line(recipe, overrides, seed, data, device)} --resume --out {out}"
     try:
         with make_display(console) as display:
-            result = run_recipe(chosen, out, data=data, device=device, resume=resume, watchers=[display], around=around)
+            result = run_recipe(
+                chosen, out, data=data, device=device, resume=resume, watchers=[heading, display], around=around
+            )
     except KeyboardInterrupt:
         if (out / "recipe.yaml").exists():
             last = (
@@ -70,7 +72,7 @@ def run(
             say(console, f"interrupted; go on {last} with: {again}")
         raise typer.Exit(INTERRUPTED) from None
     except Exception as error:
-        if not isinstance(error, IncrlearnError) and newest_checkpoint(out):
+        if (isinstance(error, PluginError) or not isinstance(error, IncrlearnError)) and newest_checkpoint(out):
             say(console, f"what is finished is kept; when that is mended, go on with: {again}")
         raise
     print_summary(console, result.summary, result.run_dir)

@@ -10,12 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from incrlearn.cli.consoles import output_console, say
-from incrlearn.cli.finished import RunsArgument, digits_of_millions, mean_words, short_path, tell_repeated
+from incrlearn.cli.finished import RunsArgument, digits_of_millions, mean_words, short_path, tell_repeats
+from incrlearn.cli.options import read_points
 from incrlearn.errors import OutputError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from incrlearn.report.repeats import Repeat
     from incrlearn.report.verify import Check, Verification
 
 _LABELS = {
@@ -31,7 +33,7 @@ def verify(
     tolerance: Annotated[
         float,
         typer.Option(
-            min=0,
+            parser=read_points,
             metavar="POINTS",
             help="Points of accuracy that count as within. Papers report means of three runs, and a point is what "
             "seeds and class orders make of one run. For parameters it is 10 %.",
@@ -47,15 +49,17 @@ def verify(
     2: wrong input.
     """
     from incrlearn.report.groups import read_runs
+    from incrlearn.report.repeats import each_seed_once
     from incrlearn.report.verify import verify_runs
 
     records, unfinished = read_runs(runs)
     if unfinished:
         names = ", ".join(map(short_path, unfinished))
         raise OutputError(f"not finished: {names}; go on with it by --resume, or name the finished runs alone")
-    found = verify_runs(records, tolerance)
+    counted, repeats = each_seed_once(records)
+    found = verify_runs(counted, tolerance)
     console = output_console()
-    _print_protocol(console, found)
+    _print_protocol(console, found, repeats)
     console.print(check_table(found.checks))
     _print_end(console, found, tolerance)
     if not found.good:
@@ -82,10 +86,10 @@ def check_table(checks: Sequence[Check]) -> Table:
     return table
 
 
-def _print_protocol(console: Console, found: Verification) -> None:
+def _print_protocol(console: Console, found: Verification, repeats: Sequence[Repeat]) -> None:
     seeds = ", ".join(str(run.seed) for run in found.runs)
     say(console, f"{found.name}, seed{'s' if len(found.runs) > 1 else ''} {seeds}")
-    tell_repeated(console, found.runs)
+    tell_repeats(console, repeats)
     if not found.shipped:
         say(console, f"{found.name} is not a shipped recipe: only the expected block of the run itself is looked at")
     elif not found.deviations:

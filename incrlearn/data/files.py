@@ -6,8 +6,9 @@ import hashlib
 import os
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -27,6 +28,7 @@ IMAGE_EXTENSIONS = frozenset(
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
 _CHUNK = 256
 """Images a thread decodes before it asks for more."""
+_THREADS = min(8, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,13 +124,20 @@ def open_image(path: Path) -> Image.Image:
     Raises:
         DataError: it cannot be read, or has more than 8 bits a channel.
     """
+    with _opened(path) as image:
+        # Pillow warns where a palette with transparency goes to RGB in one step.
+        direct = image if "transparency" not in image.info else image.convert("RGBA")
+        return direct.convert("RGB")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """An image, not decoded yet; what is wrong with it is told whenever it is found."""
     try:
         with Image.open(path) as image:
             if image.mode.startswith(("I", "F")):
                 raise DataError(f"{path}: pixels of mode {image.mode}; convert the image to 8 bits a channel")
-            # Pillow warns where a palette with transparency goes to RGB in one step.
-            direct = image if "transparency" not in image.info else image.convert("RGBA")
-            return direct.convert("RGB")
+            yield image
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: {error}") from error
     except _BROKEN as error:
@@ -140,6 +149,23 @@ def _brief(error: BaseException) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "no known image format"
     return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
+def unreadable_images(paths: Sequence[Path]) -> list[str]:
+    """What is wrong with those images that cannot be read as `open_image` would, in their order; each is decoded."""
+
+    def problem(path: Path) -> str | None:
+        try:
+            with _opened(path) as image:
+                # JPEGs are read whole all the same, but small, which takes a third of the time.
+                image.draft("RGB", (1, 1))
+                image.load()
+        except DataError as error:
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return [told for told in pool.map(problem, paths) if told is not None]
 
 
 def decode_images(files: FileImages, root: Path, name: str, size: int, *, resize: bool = False) -> ArrayImages:
@@ -199,7 +225,7 @@ def _decode(files: FileImages, name: str, size: int, resize: bool) -> np.ndarray
         return problems
 
     # Threads, as Pillow decodes and resizes outside Python's lock.
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(_THREADS) as pool:
         problems = list(chain.from_iterable(pool.map(fill, range(0, len(files), _CHUNK))))
     if problems:
         raise data_error(f"images of {name}", problems)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from incrlearn.engine.record import RunRecord, find_runs, is_finished, read_record
+from incrlearn.engine.record import RunRecord, find_runs, is_finished, is_run, read_record
 from incrlearn.errors import OutputError
 from incrlearn.registry import Registry
 from incrlearn.report.comparable import as_comparable
@@ -55,13 +54,14 @@ class Group:
 def read_runs(paths: Sequence[Path]) -> tuple[list[RunRecord], list[Path]]:
     """The finished runs among ``paths`` and below them, and the directories of those that are not finished.
 
-    Recipes are as they can be compared, see `as_comparable`.
+    Recipes are as they can be compared, see `as_comparable`. A file of a run stands for its directory.
 
     Raises:
         OutputError: a path is not there or holds no run, or runs cannot be read; all of these told at once.
     """
     records, unfinished, problems = [], [], []
-    for run_dir, variant in find_runs(paths).items():
+    folders = [path.parent if path.is_file() and is_run(path.parent) else path for path in paths]
+    for run_dir, variant in find_runs(folders).items():
         if not is_finished(run_dir):
             unfinished.append(run_dir)
             continue
@@ -75,15 +75,24 @@ def read_runs(paths: Sequence[Path]) -> tuple[list[RunRecord], list[Path]]:
 
 
 def group_runs(records: Sequence[RunRecord]) -> list[Group]:
-    """Runs that differ only in their seed, together; groups in the order in which their first run comes."""
+    """Runs that differ only in their seed, together; groups of one recipe beside one another.
+
+    Otherwise the order is that in which the first run of a recipe, and then of a group, comes.
+    """
     found: dict[str, list[RunRecord]] = {}
     for record in records:
-        # Not sorted: the order of the plug-ins is a setting too.
-        found.setdefault(json.dumps([record.name, settings(record), record.summary["data"]]), []).append(record)
-    groups = [tuple(runs) for runs in found.values()]
+        found.setdefault(identity(record), []).append(record)
+    names = list(dict.fromkeys(record.name for record in records))
+    groups = sorted((tuple(runs) for runs in found.values()), key=lambda runs: names.index(runs[0].name))
     distinctions = [_distinction(runs[0], [other[0] for other in groups]) for runs in groups]
     labels = _variants(groups) or _labels([runs[0].name for runs in groups], distinctions)
     return [Group(*parts) for parts in zip(labels, distinctions, groups, strict=True)]
+
+
+def identity(record: RunRecord) -> str:
+    """The same text for runs that differ only in their seed and in what logs."""
+    # Not sorted: the order of the plug-ins is a setting too.
+    return json.dumps([record.name, settings(record), record.summary["data"]])
 
 
 def settings(record: RunRecord) -> dict[str, Any]:
@@ -110,12 +119,6 @@ def show_value(value: object) -> str:
     if value is None:
         return "none"
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def repeated(runs: Sequence[RunRecord]) -> list[list[RunRecord]]:
-    """Runs of one recipe with one seed that are there more than once: they are not several measurements."""
-    counts = Counter(run.fingerprint for run in runs)
-    return [[run for run in runs if run.fingerprint == one] for one, count in counts.items() if count > 1]
 
 
 def _of_its_own(row: dict[str, Any], peers: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -153,9 +156,9 @@ def _distinction(record: RunRecord, others: Sequence[RunRecord]) -> tuple[str, .
     # A row that another group lacks is told there; one that names another plug-in is told by the name alone.
     words = [f"without {key}" for key in rows if key not in own["plugins"]]
     uneven = {key for key in rows if any(key not in plain["plugins"] for plain in same)}
-    uses = {key: {plain["plugins"][key]["use"] for plain in same} for key in rows if key not in uneven}
+    uses = {key: {plain["plugins"][key]["use"] for plain in same if key in plain["plugins"]} for key in rows}
     replaced = {key for key, found in uses.items() if len(found) > 1}
-    words += [f"{key}={own['plugins'][key]['use']}" for key in rows if key in replaced]
+    words += [f"{key}={own['plugins'][key]['use']}" for key in rows if key in replaced and key in own["plugins"]]
     skipped = tuple(f"plugins.{key}." for key in uneven | replaced)
     for key in (key for key in rows if key in uneven | replaced and key in own["plugins"]):
         # Beside other plug-ins, what tells it from groups that use the same one.

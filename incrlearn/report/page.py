@@ -14,8 +14,9 @@ from incrlearn.engine.rundir import write_atomically
 from incrlearn.errors import OutputError
 from incrlearn.report.differences import Difference
 from incrlearn.report.gallery import Gallery, expected_key_svg, group_key_svg, make_gallery, scale_svg
-from incrlearn.report.groups import Group, repeated
+from incrlearn.report.groups import Group
 from incrlearn.report.protocol import compare_groups
+from incrlearn.report.repeats import Repeat
 from incrlearn.report.series import CurvePoint, Expectation, accuracy_curve
 from incrlearn.report.tables import NOT_THERE, provenance, recipe_differences, result_columns, result_rows
 
@@ -54,13 +55,19 @@ class _PanelView:
     svg: Markup
 
 
-def render_page(groups: Sequence[Group], unfinished: Sequence[Path], gallery: Gallery | None = None) -> str:
+def render_page(
+    groups: Sequence[Group],
+    unfinished: Sequence[Path],
+    gallery: Gallery | None = None,
+    repeats: Sequence[Repeat] = (),
+) -> str:
     """The whole page.
 
     Args:
         groups: at least one.
         unfinished: directories of runs that are left out.
         gallery: the figures where they are made already.
+        repeats: runs that are there more than once, of which the groups have one each.
     """
     gallery = gallery if gallery is not None else make_gallery(groups)
     views = [_group_view(position, group) for position, group in enumerate(groups)]
@@ -80,7 +87,7 @@ def render_page(groups: Sequence[Group], unfinished: Sequence[Path], gallery: Ga
         version=__version__,
         groups=views,
         unfinished=[str(path) for path in unfinished],
-        repeated=[[str(run.run_dir) for run in same] for same in repeated(runs)],
+        repeats=repeats,
         protocol=_protocol(groups),
         columns=columns,
         results=result_rows(groups, columns, gallery.expected),

@@ -25,6 +25,7 @@ from incrlearn.data import (
     first_per_class,
     read_image_folder,
 )
+from incrlearn_plugins.data.places import has_splits, lies_elsewhere, other_root
 
 SIZE = 32
 """Pixels on a side."""
@@ -95,11 +96,22 @@ class Cifar(DataPlugin):
             return read_official(root, self.archive)
         if (root / self.export).is_dir():
             return read_export(root, self.export, classes)
+        if (found := other_root(root, self._is_in)) is not None:
+            raise DataError(lies_elsewhere(self.export, root, found))
+        if has_splits(root):
+            raise DataError(
+                f"{root} holds train/ and test/ itself: name that folder {self.export} (or make a link of that name), "
+                "and give the folder it lies in with --data"
+            )
         try:
             download(root, self.archive)
         except (OSError, RuntimeError) as error:
             raise DataError(self._help(root, error)) from error
         return read_official(root, self.archive)
+
+    def _is_in(self, folder: Path) -> bool:
+        archive = (folder / self.archive.base_folder).is_dir() or (folder / self.archive.filename).is_file()
+        return archive or has_splits(folder / self.export)
 
     def _help(self, root: Path, error: Exception) -> str:
         return "\n".join(

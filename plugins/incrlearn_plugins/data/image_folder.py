@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
-from incrlearn import Plugin
+from incrlearn import DataError, Plugin
 from incrlearn.data import (
     Augment,
     CropScale,
@@ -17,6 +17,7 @@ from incrlearn.data import (
     decode_images,
     read_image_folder,
 )
+from incrlearn_plugins.data.places import has_splits, lies_elsewhere, no_such_folder, other_root
 
 # ImageNet's, as is usual for photographs.
 MEAN = (0.485, 0.456, 0.406)
@@ -61,6 +62,8 @@ class ImageFolder(DataPlugin):
             DataError: folders are missing or do not agree, a class has no images, an image cannot be read.
         """
         config = self.config
+        if not (root / config.folder).is_dir():
+            raise DataError(self._help(root))
         found = read_image_folder(root / config.folder)
         return Source(
             name=config.folder if config.folder != "." else root.resolve().name,
@@ -77,6 +80,17 @@ class ImageFolder(DataPlugin):
             std=STD,
             workers=config.workers,
         )
+
+    def _help(self, root: Path) -> str:
+        """What to write where the folder is not there."""
+        folder = self.config.folder
+        if (found := other_root(root, lambda other: has_splits(other / folder))) is not None:
+            return lies_elsewhere(f"'{folder}'", root, found)
+        if not root.is_dir():
+            return f"{root}: no such folder; say where your data lies with --data DIR or INCRLEARN_DATA"
+        if has_splits(root):
+            return f"{root / folder}: no such folder; {root} holds train/ and test/ itself: write folder: ."
+        return no_such_folder(folder, root)
 
     def _images(self, split: Split, root: Path, name: str) -> Split:
         if not self.config.memory or not isinstance(split.images, FileImages):

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from incrlearn import DataError, Plugin
 from incrlearn.data import Augment, CropScale, DataPlugin, FolderImages, Source, read_image_folder
+from incrlearn_plugins.data.places import has_splits, lies_elsewhere, other_root
 
 MEAN = (0.485, 0.456, 0.406)
 """Of ImageNet's training images."""
@@ -74,8 +75,13 @@ class ImageNet(DataPlugin):
     def _folder(self, root: Path) -> Path:
         candidates = [root / name for name in self.folders]
         for folder in candidates:
-            if (folder / "train").is_dir() and (folder / "val").is_dir():
+            if has_splits(folder, ["val"]):
                 return folder
+        # A folder that is not called so may hold any images.
+        names = [name for name in self.folders if name != "."]
+        found = other_root(root, lambda other: any(has_splits(other / name, ["val"]) for name in names))
+        if found is not None:
+            raise DataError(lies_elsewhere(self.title, root, found))
         looked = [f"  {folder}/train/<synset>/*.JPEG and {folder}/val/<synset>/*.JPEG" for folder in candidates]
         raise DataError(
             "\n".join(

@@ -115,8 +115,10 @@ def test_a_killed_ablation_goes_on_to_the_same_table(tiny: Path) -> None:
     ],
 )
 def test_wrong_input_leaves_with_2_before_anything_is_trained(
-    incrlearn: Any, tiny: Path, arguments: list[str], words: str
+    incrlearn: Any, tiny: Path, arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Where a data set is missing it would be downloaded; a proxy that is not there makes that fail at once.
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     before = files_of(tiny)
     outcome = incrlearn("ablate", *arguments)
     assert outcome.code == 2

@@ -1,5 +1,6 @@
 """`incrlearn compare` over runs that were trained: warnings first, one table, exit codes."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,11 @@ def test_seeds_are_one_row_with_their_standard_deviation(trained: Path, incrlear
         assert deviation == pytest.approx(abs(one - other) / 2**0.5, abs=0.011)
 
 
+@pytest.mark.parametrize("file", ["result.json", "recipe.yaml"])
+def test_file_of_a_run_stands_for_its_folder(trained: Path, incrlearn: Any, file: str) -> None:
+    assert incrlearn("compare", str(trained / "small1" / file)).out == incrlearn("compare", str(trained / "small1")).out
+
+
 def test_a_single_run_is_just_shown(trained: Path, incrlearn: Any) -> None:
     outcome = incrlearn("compare", str(trained / "small1"), "--strict")
     assert outcome.code == 0
@@ -95,10 +101,29 @@ def test_many_recipes_that_agree_are_told_by_their_number(trained: Path, incrlea
     assert "memory differs: less: 4 per class; the other 4: 8 in all" in outcome.out
 
 
-def test_the_same_seed_twice_is_warned_of(trained: Path, incrlearn: Any, folder: Path) -> None:
+def test_the_same_seed_twice_counts_once(trained: Path, incrlearn: Any, folder: Path) -> None:
     shutil.copytree(trained / "small1", folder / "again")
-    outcome = incrlearn("compare", str(trained / "small1"), "again")
-    assert f"warning: small, seed 1 is there 2 times: {trained / 'small1'}, again" in outcome.out
+    result = folder / "again" / "result.json"
+    date = json.loads(result.read_text())["date"]
+    result.write_text(result.read_text().replace(date, "2099-01-01T00:00:00+00:00"))
+    outcome = incrlearn("compare", str(trained / "small1"), str(trained / "small2"), "again")
+    assert (
+        "warning: small, seed 1 is there 2 times with the same numbers; only the newest counts: "
+        f"again, not {trained / 'small1'}\n"
+    ) in outcome.out
+    alone = incrlearn("compare", str(trained / "small1"), str(trained / "small2"))
+    assert table_rows(outcome.out) == table_rows(alone.out)
+
+
+def test_the_same_seed_with_other_numbers_counts_once_too(trained: Path, incrlearn: Any, folder: Path) -> None:
+    shutil.copytree(trained / "small1", folder / "again")
+    summary = json.loads((folder / "again" / "result.json").read_text())
+    summary["accuracy_matrix"][0][0] -= 1.0
+    (folder / "again" / "result.json").write_text(json.dumps(summary | {"date": "2001-01-01T00:00:00+00:00"}))
+    outcome = incrlearn("compare", "again", str(trained / "small1"))
+    told = f"is there 2 times, and the numbers differ; only the newest counts: {trained / 'small1'}, not again"
+    assert told in outcome.out
+    assert [cells[:2] for cells in table_rows(outcome.out)] == [["small", "1"]]
 
 
 def test_unfinished_runs_are_named_and_left_out(trained: Path, incrlearn: Any, folder: Path) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
+from rich.table import Table
 
 from incrlearn import Phase, RunState, Task
-from incrlearn.cli.consoles import say, tell_error
-from incrlearn.cli.display import BarDisplay, LineDisplay, duration, is_shown, make_display
+from incrlearn.cli.consoles import output_console, say, tell_error
+from incrlearn.cli.display import BarDisplay, Heading, LineDisplay, duration, is_shown, make_display
 from incrlearn.cli.summary import cost_table, print_summary
 from incrlearn.errors import TrainingError
 
@@ -60,6 +61,33 @@ def test_lines_tell_place_loss_accuracy_and_time_left() -> None:
         "task 2/5 train: epoch 170/170, loss 1.500, train 45.7 %",
         "task 2/5: 40 classes, top-1 75.36 %, top-5 93.00 %, 2 min",
     ]
+
+
+@pytest.mark.parametrize(
+    ("task", "resumed", "line"),
+    [
+        (1, False, "small, in runs/x"),
+        (3, True, "small, in runs/x; goes on behind task 2 of 5"),
+        (1, True, "small, in runs/x; begins anew, no task of it was finished"),
+    ],
+)
+def test_heading_tells_once_what_is_trained_and_from_where(task: int, resumed: bool, line: str) -> None:
+    console, stream = console_of(terminal=False)
+    heading = Heading(console, "small, in runs/x", resumed)
+    for number in (task, task, task + 1):
+        heading.phase_start(RunState(1, torch.device("cpu"), Task(number, 5, 0, 2 * number), (1, 8, 8)))
+    assert stream.getvalue() == f"{line}\n"
+
+
+def test_tables_have_no_blanks_at_the_ends_of_lines_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    console = output_console()
+    table = Table("a", "b", title="a title", title_justify="left")
+    table.add_row("a long cell in the table", "")
+    console.print(table)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "a title"
+    assert [line for line in lines if line != line.rstrip()] == []
+    assert len(lines) == 6
 
 
 def test_bars_tell_task_phase_epoch_loss_and_accuracy() -> None:

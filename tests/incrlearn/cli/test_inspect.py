@@ -3,6 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
+from PIL import Image
+
 
 def test_check_prints_tasks_sizes_and_backbone(incrlearn: Any) -> None:
     outcome = incrlearn("check", "small.yaml")
@@ -70,3 +74,48 @@ def test_explain_without_the_data_still_tells_the_hooks(incrlearn: Any, folder: 
     assert outcome.code == 0
     assert "│ prune          │ pruning (channel_mask)" in outcome.out
     assert "what is done with the backbone shows only beside the data: " in outcome.out
+
+
+def lay_out_pets(root: Path) -> Path:
+    """``root/pets`` with two classes of three training and two test images, one JPEG of noise copied about."""
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    for split, count in (("train", 3), ("test", 2)):
+        for name in ("cat", "dog"):
+            folder = root / "pets" / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                Image.fromarray(noise).save(folder / f"{number}.jpg", quality=95)
+    return root / "pets"
+
+
+PETS = ["--set", "data={use: image_folder, folder: pets, size: 32, workers: 0, classes: 2, tasks: 2, order: natural}"]
+
+
+def test_check_opens_the_images_that_a_run_would_read_one_by_one(incrlearn: Any, folder: Path) -> None:
+    pets = lay_out_pets(folder / "data")
+    outcome = incrlearn("check", "small.yaml", *PETS)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.endswith("images: reading all 10\nimages: every one of them can be read\n")
+    whole = (pets / "train" / "dog" / "2.jpg").read_bytes()
+    (pets / "train" / "dog" / "2.jpg").write_bytes(whole[: len(whole) // 2])
+    (pets / "test" / "dog" / "1.jpg").write_bytes(b"no image")
+    outcome = incrlearn("check", "small.yaml", *PETS)
+    assert outcome.code == 2
+    title, *told = outcome.err.splitlines()
+    assert title == "error: 2 of the 10 images cannot be read:"
+    assert [line.partition(": not a readable image")[0] for line in told] == [
+        "  data/pets/train/dog/2.jpg",
+        "  data/pets/test/dog/1.jpg",
+    ]
+
+
+def test_check_opens_a_part_of_many_images(incrlearn: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay_out_pets(folder / "data")
+    monkeypatch.setattr("incrlearn.cli.inspect._MOST_IMAGES", 9)
+    monkeypatch.setattr("incrlearn.cli.inspect._PART", 4)
+    outcome = incrlearn("check", "small.yaml", *PETS)
+    assert outcome.out.endswith("images: reading 4 of 10, evenly spread\nimages: every one of them can be read\n")
+
+
+def test_check_opens_no_images_that_are_in_memory(incrlearn: Any) -> None:
+    assert "images:" not in incrlearn("check", "small.yaml").out

@@ -89,7 +89,7 @@ def test_plugin_that_answers_wrongly_is_named_without_a_traceback(incrlearn: Any
     (folder / "mine.py").write_text("from incrlearn import Plugin, hookimpl\n\n\nclass Mean(Plugin):\n" + answer)
     (folder / "child.yaml").write_text("extends: small.yaml\nplugins: {mine: './mine.py:Mean'}\n")
     outcome = incrlearn("run", "child.yaml", "--out", "run")
-    assert outcome.code == 2
+    assert outcome.code == 1
     assert outcome.err == (
         "error: plugins.mine: loss_terms must give a list of LossTerm, such as [LossTerm(self.name, loss)]; got a "
         "tensor () of float32\n  while 'mine' answered loss_terms, task 1\n"
@@ -112,8 +112,8 @@ def test_failure_of_our_own_is_not_hidden(incrlearn: Any, monkeypatch: pytest.Mo
         (("run", "no/such/file.yaml"), "no such file"),
         (("explain", "nothing"), "'incrlearn recipes' lists those that are shipped"),
         (("plugins", "herdin"), "did you mean 'herding'?"),
-        (("rnu", "small.yaml"), "No such command"),
-        (("run",), "Missing argument"),
+        (("rnu", "small.yaml"), "no such command: rnu; did you mean 'incrlearn run'?"),
+        (("run",), "RECIPE is missing; write incrlearn run RECIPE"),
         (("run", "small.yaml", "--resume"), "there is no unfinished run of this recipe and seed in runs/small"),
     ],
 )

@@ -56,7 +56,15 @@ def test_plugins_tells_the_options_of_one(incrlearn: Any) -> None:
     assert "auxiliary: loss, from incrlearn" in outcome.out
     assert "needs: parts" in outcome.out
     row = next(line for line in outcome.out.splitlines() if line.startswith("│ weight"))
-    assert [cell.strip() for cell in row.split("│")][1:5] == ["weight", "float", "1.0", ">= 0"]
+    assert [cell.strip() for cell in row.split("│")][1:4] == ["weight", "1.0", "float, >= 0"]
+
+
+def test_options_with_much_to_say_keep_room_for_it_on_80_columns(incrlearn: Any) -> None:
+    outcome = incrlearn("plugins", "image_folder")
+    table = [line for line in outcome.out.splitlines() if line[:1] in "┏┃│└"]
+    assert max(map(len, table)) <= 80
+    assert len(table) < 40
+    assert "The folder with train/ and test/ or val/, below" in outcome.out
 
 
 def test_plugins_tells_of_one_in_a_file(incrlearn: Any, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """``incrlearn run``, for real: what it prints, where it writes, and how it goes on after it was interrupted."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -32,7 +33,7 @@ def test_run_prints_plain_lines_and_tables_and_leaves_with_0(finished: Any) -> N
     assert process.stderr == ""
     assert "\x1b" not in process.stdout
     assert max(len(line) for line in process.stdout.splitlines() if line.startswith(("│", "┏"))) <= 80
-    assert "task 1/2 train: epoch 1/2, loss " in process.stdout
+    assert re.match(r"small, seed 1, recipe \w+, in out\ntask 1/2 train: epoch 1/2, loss ", process.stdout)
     assert "task 2/2 balance: epoch 1/1, loss " in process.stdout
     assert "task 2/2: 4 classes, top-1 " in process.stdout
 
@@ -60,6 +61,12 @@ def test_out_that_holds_a_finished_run_is_refused(finished: Any, incrlearn: Any)
     assert outcome.code == 2
     assert "out holds a finished run of this recipe, its numbers are in result.json" in outcome.err
     assert incrlearn("run", "small.yaml", "--out", str(finished[0]), "--resume").code == 2
+
+
+def test_nothing_is_said_of_a_run_that_is_refused(incrlearn: Any, folder: Path) -> None:
+    outcome = incrlearn("run", "small.yaml", "--device", "cpu", "--set", "data.classes=11")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert not (folder / "runs").exists()
 
 
 def test_loss_that_is_not_finite_leaves_with_1(incrlearn: Any) -> None:
@@ -91,6 +98,7 @@ def test_interrupted_run_says_how_to_go_on_and_does(incrlearn: Any, folder: Path
     assert f"{expected} --resume --out {run_dir.relative_to(folder)}" in out
     outcome = incrlearn(*command[3:], "--resume")
     assert outcome.code == 0
+    assert re.search(r"small, seed 5, recipe \w+, in .*-seed5; goes on behind task [123] of 4\n", outcome.out)
     assert "task 1/4" not in outcome.out
     assert "task 4/4: 8 classes" in outcome.out
     assert (run_dir / "result.json").is_file()

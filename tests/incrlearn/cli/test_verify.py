@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from incrlearn import Registry, load_recipe, run_recipe
+from incrlearn.engine.rundir import stored_digest
 from incrlearn.recipe import find_recipe
 
 SHORT = ["plugins.train.epochs=1", "plugins.train.milestones=[]", "plugins.train.warmup=0"]
@@ -29,6 +30,7 @@ def expecting(run: Path, **changes: float) -> None:
     """Let a run expect something else."""
     result = json.loads((run / "result.json").read_text())
     result["expected"] = {"source": "a table", "last": None, "parameters_average": None} | changes
+    result["recipe_digest"] = stored_digest(run)
     (run / "result.json").write_text(json.dumps(result))
 
 

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from incrlearn.data import FileImages, decode_images, open_image, read_image_folder
+from incrlearn.data.files import unreadable_images
 from incrlearn.errors import DataError
 
 
@@ -157,6 +158,23 @@ def damage(path: Path) -> None:
     status = path.stat()
     path.write_bytes(b"x" * status.st_size)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_images_that_cannot_be_read_are_found_as_they_would_be_in_training(tmp_path: Path, suffix: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    paths = [tmp_path / f"{name}{suffix}" for name in ("whole", "cut", "empty", "other")]
+    for path in paths:
+        Image.fromarray(noise).save(path)
+    paths[1].write_bytes(paths[0].read_bytes()[:-2000])
+    paths[2].write_bytes(b"")
+    paths[3].unlink()
+    found = unreadable_images(paths)
+    assert [text.partition(": not a readable image")[0] for text in found] == [str(path) for path in paths[1:]]
+    for path, told in zip(paths[1:], found, strict=True):
+        with pytest.raises(DataError) as caught:
+            open_image(path)
+        assert str(caught.value) == told
 
 
 def test_decoded_images_are_those_of_the_files_and_are_cached_in_the_root(folder: Path) -> None:

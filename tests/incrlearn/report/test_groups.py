@@ -9,7 +9,7 @@ import pytest
 
 from incrlearn import OutputError
 from incrlearn.engine.record import RunRecord
-from incrlearn.report.groups import flatten, group_runs, read_runs, repeated
+from incrlearn.report.groups import flatten, group_runs, read_runs
 
 RecordOf = Callable[..., RunRecord]
 
@@ -48,6 +48,14 @@ def labels(records: list[RunRecord]) -> list[str]:
             [{}, {"plugins.memory": {"use": "herding", "per_class": 3}}],
             ["tiny memory.total=18", "tiny memory.per_class=3"],
         ),
+        (
+            [
+                {"plugins.balance": None},
+                {"plugins.balance": None, "plugins.memory.use": "random"},
+                {"plugins.balance": None, "plugins.memory": None},
+            ],
+            ["tiny memory=herding", "tiny memory=random", "tiny without memory"],
+        ),
         ([{}, {"plugins.memory.use": "random"}], ["tiny memory=herding", "tiny memory=random"]),
         ([{}, {"plugins.train.lr": 0.1, "plugins.train.batch": 32, "data.flip": True}], ["tiny #1", "tiny #2"]),
     ],
@@ -64,9 +72,13 @@ def test_groups_with_nothing_to_say_of_their_difference_are_numbered(record_of: 
     assert labels([record_of(), record_of({"plugins": rows})]) == ["tiny #1", "tiny #2"]
 
 
-def test_the_same_recipe_and_seed_twice_is_told(record_of: RecordOf) -> None:
-    records = [record_of(), record_of({"seed": 2}), record_of()]
-    assert [[run.run_dir for run in same] for same in repeated(records)] == [[records[0].run_dir, records[2].run_dir]]
+def test_groups_of_one_recipe_stand_beside_one_another(record_of: RecordOf) -> None:
+    records = [record_of(), record_of(name="other"), record_of({"plugins.memory.total": 24})]
+    assert [group.label for group in group_runs(records)] == [
+        "tiny memory.total=18",
+        "tiny memory.total=24",
+        "other",
+    ]
 
 
 def test_unfinished_runs_are_named_and_not_read(record_of: RecordOf, tmp_path: Path) -> None:

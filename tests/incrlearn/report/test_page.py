@@ -14,6 +14,7 @@ from incrlearn import OutputError
 from incrlearn.engine.record import RunRecord
 from incrlearn.report.groups import group_runs
 from incrlearn.report.page import render_page, write_page
+from incrlearn.report.repeats import each_seed_once
 from incrlearn.report.tables import NOT_THERE
 
 MakeRun = Callable[..., RunRecord]
@@ -181,9 +182,11 @@ def test_unfinished_runs_are_named(runs: list[RunRecord]) -> None:
 
 
 def test_runs_that_are_there_twice_are_told(make_run: MakeRun) -> None:
-    found = page_of([make_run(), make_run(run_dir="runs/again")])
-    assert "runs/der_tiny/1, runs/again" in found.text
+    counted, repeats = each_seed_once([make_run(date="2026-01-05"), make_run(run_dir="runs/again", date="2026-01-04")])
+    found = Page(render_page(group_runs(counted), (), repeats=repeats))
+    assert "runs/der_tiny/1 counts, not runs/again; their numbers are the same" in found.text
     assert "repeated" in found.ids
+    assert "repeated" not in page_of(counted).ids
 
 
 def test_groups_of_other_protocols_are_warned_of(make_run: MakeRun) -> None:

@@ -42,6 +42,8 @@ def unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
+    # Python asks for proxies once, when the first request is made.
+    monkeypatch.setattr("urllib.request._opener", None)
 
 
 # -- the official archive, read by torchvision; here a tiny one with checksums of its own ---------------------------

@@ -82,7 +82,7 @@ def test_an_unreadable_image_is_named_when_it_is_read(root: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nothing/train: no such folder"):
+    with pytest.raises(DataError, match="nothing: no such folder; there is no folder"):
         open_folder(tmp_path, folder="nothing")
 
 
