@@ -20,8 +20,10 @@ from incrlearn.source import LOCAL, code_digest
 
 GROUP = "incrlearn.plugins"
 """The entry-point group in which packages register plug-ins."""
-_OWN = "incrlearn"
+OWN = "incrlearn"
 """The distribution whose plug-ins change with its version alone."""
+_MOST_LISTED = 12
+"""Names in an error message."""
 
 
 @dataclass(frozen=True, order=True)
@@ -101,7 +103,9 @@ class Registry:
         known = {entry.name for entry in self.entries()}
         if closest(use, known) is None and kind is not None:
             known = {name for name, plugin in self.loadable() if plugin.kind == kind}
-        told = f"no plug-in named '{use}'{did_you_mean(use, known)}"
+        many = closest(use, known) is None and len(known) > _MOST_LISTED
+        hint = "; 'incrlearn plugins' lists them" if many else did_you_mean(use, known)
+        told = f"no plug-in named '{use}'{hint}"
         if kind == "data" and closest(use, known) is None and "image_folder" in known:
             told += "; your own images: image_folder"
         file, _, name = use.rpartition(".")
@@ -119,7 +123,7 @@ class Registry:
         Returns:
             See `incrlearn.source.code_digest`; None where a version tells it, or where the class was given by hand.
         """
-        if not is_local(use) and all(entry.distribution == _OWN for entry in self._entries if entry.name == use):
+        if not is_local(use) and all(entry.distribution == OWN for entry in self._entries if entry.name == use):
             return None
         if is_local(use) and not plugin.__module__.startswith(LOCAL):
             # Made or imported there: the file that the recipe names is what counts.

@@ -45,10 +45,7 @@ def read_grid(text: str, overrides: Sequence[str], seeds: Sequence[int], registr
     path = find_shipped(text, (*shipped_ablations(), *shipped_recipes()), "ablation or recipe")
     problems = Problems(str(path), path)
     root = _read_root(path, problems)
-    if root is None or root.get("base") is None:
-        if root is not None and root.get("variants") is not None:
-            problems.add(root.place, "base: missing; write, for example, base: der_digits")
-            raise problems.error()
+    if root is None or (root.get("base") is None and root.get("variants") is None):
         return leave_one_out(path, overrides, seeds, registry)
     return _read_ablation(path, root, overrides, seeds, registry, problems)
 
@@ -69,8 +66,8 @@ def _read_ablation(
     assert isinstance(root.value, dict)
     for key, node in root.value.items():
         if key not in _KEYS:
-            problems.add(node.place, f"{key}: no such part of an ablation{did_you_mean(key, _KEYS)}")
-    base = _read_base(path, root.value["base"], overrides, registry, problems)
+            problems.add(node.place, f"{key}: no such part of an ablation{_hint(key, root)}")
+    base = _read_base(path, root, overrides, registry, problems)
     own_seeds = _read_seeds(root.get("seeds"), problems)
     columns = _read_columns(root.get("columns"), problems)
     sketches = _read_variants(root.get("variants"), root.place, problems)
@@ -86,9 +83,24 @@ def _read_ablation(
     return Grid(name, path, title, own_name, tuple(variants), chosen, columns, changes)
 
 
+def _hint(key: str, root: Node) -> str:
+    if key != "extends":
+        return did_you_mean(key, _KEYS)
+    if root.get("base") is not None:
+        return "; an ablation names its recipe as base, which is given too; leave this out"
+    named = root.get(key)
+    example = named.value if named is not None and isinstance(named.value, str) else "der_digits"
+    return f"; an ablation names its recipe as base; write base: {example}"
+
+
 def _read_base(
-    path: Path, node: Node, overrides: Sequence[str], registry: Registry, problems: Problems
+    path: Path, root: Node, overrides: Sequence[str], registry: Registry, problems: Problems
 ) -> Recipe | None:
+    # With what was meant known, the variants can be read too.
+    node = root.get("base") or root.get("extends")
+    if node is None:
+        problems.add(root.place, "base: missing; write, for example, base: der_digits")
+        return None
     if not isinstance(node.value, str):
         problems.add(node.place, f"base: must be a recipe's path from this file, or its name, not {show(node.plain())}")
         return None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from incrlearn.errors import Problem, RecipeError, did_you_mean
 from incrlearn.recipe import Edit, Place, Problems, Recipe, load_edited, read_overrides
-from incrlearn.recipe.wording import show
+from incrlearn.recipe.wording import value_text
 from incrlearn.registry import Registry
 
 BASE = "base"
@@ -114,13 +114,7 @@ def build_variants(
 
 def edit_text(edit: Edit) -> str:
     """An edit as one would write it after ``--set``."""
-    return f"{edit.path}={_value_text(edit.value.plain())}"
-
-
-def _value_text(value: object) -> str:
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{key}: {_value_text(inner)}' for key, inner in value.items())}}}"
-    return "null" if value is None else value if isinstance(value, str) else show(value)
+    return f"{edit.path}={value_text(edit.value.plain())}"
 
 
 def leave_one_out(path: Path, overrides: Sequence[str], seeds: Sequence[int], registry: Registry) -> Grid:
@@ -147,6 +141,7 @@ def leave_one_out(path: Path, overrides: Sequence[str], seeds: Sequence[int], re
                 sketches.append(sketch)
             else:
                 reason = own.error().problems[0].message.partition(": ")[2]
+                reason = reason.removeprefix(f"--set {edits[0].place.override}: ")
                 left_in.append(f"{choice.key} cannot be left out: {reason}")
     variants = build_variants(base, base_edits, sketches, registry, problems)
     if not sketches:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from incrlearn.errors import RecipeNotice, closest
 from incrlearn.plugin import Plugin
+from incrlearn.recipe.latest import latest
 from incrlearn.recipe.nodes import Place, Problems
 from incrlearn.recipe.notices import tell_at
-from incrlearn.registry import Registry
+from incrlearn.registry import OWN, Registry
 
 _EXACTLY_ONE = ("network", "head")
 _AT_LEAST_ONE = ("loss", "phase")
@@ -28,6 +29,8 @@ class Row:
     config: Plugin.Config | None
     """None where its options are wrong."""
     place: Place
+    latest: Place
+    """Where it or one of its options was last changed."""
 
     @property
     def provides(self) -> frozenset[str]:
@@ -35,12 +38,17 @@ class Row:
         return self.plugin.provides | (self.config.also_provides() if self.config is not None else frozenset())
 
 
-def check_fit(plugins: Mapping[str, Row], place: Place, registry: Registry, problems: Problems) -> None:
+Gone = Callable[[], Sequence[tuple[type[Plugin], Place]]]
+"""Gives the plug-ins that were taken out or replaced, and where; asked only where one is missing, for it loads them."""
+
+
+def check_fit(plugins: Mapping[str, Row], place: Place, gone: Gone, registry: Registry, problems: Problems) -> None:
     """Tell ``problems`` what is missing, double, not provided for or refused.
 
     Args:
         plugins: the rows of a recipe by key.
         place: that of ``plugins``.
+        gone: what may be missing.
         registry: where to look for what could be added.
         problems: takes what is wrong.
     """
@@ -48,18 +56,23 @@ def check_fit(plugins: Mapping[str, Row], place: Place, registry: Registry, prob
         keys = [key for key, row in plugins.items() if row.plugin.kind == kind]
         if not keys:
             there = _named(name for name, plugin in registry.loadable() if plugin.kind == kind)
-            problems.add(place, f"plugins: none is of kind '{kind}', and a recipe needs one; there are {there}")
+            went = next((where for plugin, where in gone() if plugin.kind == kind), place)
+            problems.add(went, f"plugins: none is of kind '{kind}', and a recipe needs one; there are {there}")
         elif len(keys) > 1 and kind in _EXACTLY_ONE:
-            problems.add(plugins[keys[1]].place, f"plugins: {_named(keys)} are all of kind '{kind}'; keep one of them")
+            newest = latest(plugins[key].place for key in keys[1:] + keys[:1])
+            problems.add(newest, f"plugins: {_named(keys)} are all of kind '{kind}'; keep one of them")
     provided = FROM_THE_ENGINE.union(*(row.provides for row in plugins.values()))
     for key, row in plugins.items():
         for word in sorted(row.plugin.needs - provided):
-            hint = _who_provides(word, plugins, dict(registry.loadable()))
-            problems.add(row.place, f"plugins.{key} needs '{word}', which no plug-in here provides; {hint}")
+            hint = _who_provides(word, {name: other for name, other in plugins.items() if name != key}, registry)
+            told = f"plugins.{key} needs '{word}', which no plug-in here provides; {hint}"
+            went = next((where for plugin, where in gone() if word in plugin.provides), row.place)
+            problems.add(latest((row.place, went)), told)
         for word, why in (row.config.refuses() if row.config is not None else {}).items():
             others = [name for name, other in plugins.items() if name != key and word in other.provides]
             if others:
-                problems.add(row.place, f"plugins.{key} does not go with {_named(others)}: {why}")
+                newest = latest((row.place, row.latest, *(plugins[name].latest for name in others)))
+                problems.add(newest, f"plugins.{key} does not go with {_named(others)}: {why}")
     _tell_of_answers_that_never_count(plugins)
     _tell_of_losses_that_add_up(plugins)
 
@@ -95,23 +108,26 @@ def _tell_of_losses_that_add_up(plugins: Mapping[str, Row]) -> None:
         tell_at(plugins[later].place, message, RecipeNotice)
 
 
-def _who_provides(word: str, plugins: Mapping[str, Row], known: Mapping[str, type[Plugin]]) -> str:
-    """Which plug-ins would provide a word; and a row that may have forgotten to say that it does."""
-    for key, row in plugins.items():
-        # A word that others know is not a misspelt one.
-        others = (plugin for plugin in known.values() if plugin is not row.plugin)
-        own = row.provides.difference(*(plugin.provides | plugin.needs for plugin in others))
-        if (near := closest(word, own)) is not None:
-            return f"plugins.{key} provides '{near}'; did you mean '{word}'?"
+def _who_provides(word: str, others: Mapping[str, Row], registry: Registry) -> str:
+    """Which plug-ins would provide a word; and rows of others' plug-ins that misspell it or do not say that they do."""
+    known = dict(registry.loadable())
+    own = {entry.name for entry in registry.entries() if entry.distribution == OWN}
+    built_in = {plugin for name, plugin in known.items() if name in own}
     offers = [name for name, plugin in known.items() if word in plugin.provides]
-    kinds = {known[name].kind for name in offers}
-    silent = [
-        f"; if plugins.{key} does too, write provides = frozenset({{'{word}'}}) in its class {row.plugin.__name__}"
-        for key, row in plugins.items()
-        if row.plugin.kind in kinds and not row.provides and row.plugin not in known.values()
-    ]
     verb = "does" if len(offers) == 1 else "do"
-    return (f"{_named(offers)} {verb}" if offers else "nor does any that is installed") + "".join(silent)
+    hints = [f"{_named(offers)} {verb}"] if offers else []
+    kinds = {known[name].kind for name in offers}
+    for key, row in others.items():
+        # A word that others know is not a misspelt one.
+        rest = [plugin for plugin in known.values() if plugin is not row.plugin]
+        unknown = row.provides.difference(*(plugin.provides | plugin.needs for plugin in rest))
+        near = closest(word, unknown) if row.plugin not in built_in else None
+        if near is not None:
+            hints.append(f"plugins.{key} provides '{near}'; did you mean '{word}'?")
+        elif row.plugin.kind in kinds and not row.provides and row.plugin not in known.values():
+            wanted = f"write provides = frozenset({{'{word}'}}) in its class {row.plugin.__name__}"
+            hints.append(f"if plugins.{key} does too, {wanted}")
+    return "; ".join(hints) or "nor does any that is installed"
 
 
 def _named(names: Iterable[str]) -> str:

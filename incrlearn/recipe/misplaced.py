@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from incrlearn.errors import RecipeNotice, closest, did_you_mean
 from incrlearn.plugin import Plugin
-from incrlearn.recipe.nodes import Node, Problems
+from incrlearn.recipe.nodes import Node, Place, Problems
 from incrlearn.recipe.notices import tell_at
 from incrlearn.recipe.wording import show
 
@@ -41,10 +41,12 @@ def rows_alone(rows: Mapping[str, Node], plugin_of: PluginOf, problems: Problems
     """The rows under ``plugins``, without a ``use`` and options that stand among them and not in one.
 
     Args:
-        rows: what is written under ``plugins``.
+        rows: what is written under ``plugins``; what is null is no row, and may be one that lost its options.
         plugin_of: finds a row's plug-in.
         problems: told of what is left out.
     """
+    emptied = {key: row for key, row in rows.items() if row.value is None}
+    rows = {key: row for key, row in rows.items() if row.value is not None}
     plugins = {key: plugin_of(row) for key, row in rows.items()}
     options = [key for key, plugin in plugins.items() if plugin is None]
     left_out: set[str] = set()
@@ -57,15 +59,35 @@ def rows_alone(rows: Mapping[str, Node], plugin_of: PluginOf, problems: Problems
         name = same[0] if same else plugin.kind if plugin is not None else "name"
         inner = f"{{use: {use}{', ...' if len(left_out) > 1 else ''}}}"
         problems.add(lone.place, f"plugins.use: 'use' stands in a row, not among rows; write {name}: {inner}")
-    for key in options:
-        owners = [row for row, plugin in plugins.items() if plugin is not None and key in plugin.Config.model_fields]
-        if key in left_out or not owners:
-            continue
-        left_out.add(key)
-        named = " and ".join(f"'{owner}'" for owner in owners)
-        where = "under that row" if len(owners) == 1 else "under one of these rows"
-        problems.add(rows[key].place, f"plugins.{key}: no row, but an option of {named}; indent it {where}")
+    before = {key: plugin_of(row.replaces) for key, row in emptied.items() if row.replaces is not None}
+    whole = {key: row for key, row in {**rows, **emptied}.items() if key not in options}
+    for key in (option for option in options if option not in left_out):
+        owners = _with_option(key, plugins)
+        able = {*owners, *_with_option(key, before)}
+        # What stands right above was meant; else each that could have it may have been.
+        owners = [row for row in _right_above(rows[key].place, whole) if row in able] or owners
+        if owners:
+            left_out.add(key)
+            named = " and ".join(f"'{owner}'" for owner in owners)
+            where = "under that row" if len(owners) == 1 else "under one of these rows"
+            problems.add(rows[key].place, f"plugins.{key}: no row, but an option of {named}; indent it {where}")
     return {key: row for key, row in rows.items() if key not in left_out}
+
+
+def _with_option(option: str, plugins: Mapping[str, type[Plugin] | None]) -> list[str]:
+    return [key for key, plugin in plugins.items() if plugin is not None and option in plugin.Config.model_fields]
+
+
+def _right_above(place: Place, rows: Mapping[str, Node]) -> list[str]:
+    """The rows that begin on the nearest line above a place in the same file, or on its own."""
+    if place.line is None:
+        return []
+    lines = {
+        key: row.place.line
+        for key, row in rows.items()
+        if row.place.line is not None and row.place.file == place.file and row.place.line <= place.line
+    }
+    return [key for key, line in lines.items() if line == max(lines.values())]
 
 
 def tell_inherited_form(rows: Mapping[str, Node], problems: Problems) -> bool:

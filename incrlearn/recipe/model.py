@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from incrlearn.errors import RecipeError
 from incrlearn.plugin import Plugin
+from incrlearn.recipe.latest import place_to_blame
 from incrlearn.recipe.nodes import Place, Problems, dump_yaml
 from incrlearn.recipe.options import FORMAT, BackboneOptions, Expected, ScenarioOptions
 from incrlearn.recipe.validate import plain_options
@@ -78,6 +79,8 @@ class Recipe:
     def error(self, messages: Sequence[str]) -> RecipeError:
         """What is found wrong later, when the recipe meets its data, at the lines it was written on.
 
+        What was written last in the same section, such as over a recipe that is extended, is told of first.
+
         Args:
             messages: each beginning with the dotted path to blame and a colon: ``data.tasks: ...``.
         """
@@ -86,7 +89,7 @@ class Recipe:
             path = message.partition(":")[0]
             while path and path not in self.places:
                 path = path.rpartition(".")[0]
-            problems.add(self.places.get(path, Place()), message)
+            problems.add(place_to_blame(path, message, self.places), message)
         return problems.error()
 
     def resolved(self) -> dict[str, Any]:

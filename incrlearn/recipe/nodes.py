@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -32,6 +32,8 @@ class Place:
     line: int | None = None
     override: str | None = None
     """``path=value`` as on the command line."""
+    layer: int = field(default=0, compare=False)
+    """What was written later lies over what was before: 0 is the recipe itself, less what it extends, more edits."""
 
     def folder(self, base: Path) -> Path:
         """What a relative path written here is meant from: its file's folder, the current one on the command line.
@@ -50,8 +52,8 @@ class Node:
 
     value: Scalar | tuple[Node, ...] | dict[str, Node]
     place: Place
-    takes_out: bool = False
-    """It is the null that takes a key of an extended recipe out."""
+    replaces: Node | None = None
+    """What was there before, of an extended recipe or before an edit, and is not merged with it."""
 
     def get(self, key: str) -> Node | None:
         """The value under ``key``; None where there is none or this is no mapping."""
@@ -276,7 +278,7 @@ def _refuse_tag(node: yaml.Node, usual: str, place: Place, problems: Problems) -
 
 
 def _at(place: Place, line: int | None) -> Place:
-    return place if place.override is not None else Place(place.file, line)
+    return place if place.override is not None else replace(place, line=line)
 
 
 def _is_finite(number: float) -> bool:

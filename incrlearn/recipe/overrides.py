@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -13,8 +13,9 @@ from incrlearn.recipe.earlier import earlier_names
 from incrlearn.recipe.misplaced import tell_of_misspelling
 from incrlearn.recipe.nodes import Node, Place, Problems, read_yaml
 from incrlearn.recipe.options import BackboneOptions, Expected, RunOptions, ScenarioOptions
-from incrlearn.recipe.tree import write_out_shorthand
+from incrlearn.recipe.tree import in_place_of, write_out_shorthand
 from incrlearn.recipe.validate import is_free_mapping, nested_model
+from incrlearn.recipe.wording import value_text
 from incrlearn.registry import Registry
 
 ROOT_KEYS = ("format", "seed", "data", "backbone", "plugins", "precision", "eval_batch", "expected", "code")
@@ -54,7 +55,8 @@ def apply_edits(root: Node, edits: Sequence[Edit], registry: Registry, base: Pat
     """The tree with each edit in its place, one after the other.
 
     A path that is neither written nor a known option is a problem, but for a whole new row, such as
-    ``plugins.extra={use: name}``: it comes behind the others.
+    ``plugins.extra={use: name}``: it comes behind the others. A mapping that gives some options of what is there
+    is one too: it would lose the others.
 
     Args:
         root: the recipe.
@@ -63,14 +65,66 @@ def apply_edits(root: Node, edits: Sequence[Edit], registry: Registry, base: Pat
         base: the folder that ``./file.py:Class`` is meant from.
         problems: takes what is wrong.
     """
-    for edit in edits:
+    for layer, edit in enumerate(edits, start=1):
         keys = edit.path.split(".")
+        if (instead := _dotted_instead(root, edit)) is not None:
+            told = f"this mapping would stand in place of all that is there; write dotted paths: {instead}"
+            problems.add(edit.place, f"{edit.path}: {told}")
+            continue
         adds_row = len(keys) == 2 and keys[0] == "plugins" and edit.value.get("use") is not None
         if adds_row and (rows := root.get("plugins")) is not None:
             tell_of_misspelling(keys[1], rows, Node({keys[1]: edit.value}, edit.place))
         if adds_row or _is_known(root, keys, registry, base, edit.place, problems):
-            root = write_out_shorthand(_assign(root, keys, edit.value))
+            root = write_out_shorthand(_assign(root, keys, _in_layer(edit.value, layer)))
     return root
+
+
+def _dotted_instead(root: Node, edit: Edit) -> str | None:
+    """The first edit, as it is to be written, of a mapping that gives parts of what is there and not all of it."""
+    keys, new, there = edit.path.split("."), edit.value, _at(root, edit.path.split("."))
+    if not isinstance(new.value, dict) or not new.value or there is None:
+        return None
+    if keys != ["plugins"] and not _is_part(keys, new, there, nested=edit.place.override is None):
+        return None
+    path, old = edit.path, there
+    while isinstance(new.value, dict) and new.value and not (path.startswith("plugins.") and _is_other(new, old)):
+        changed = (key for key, child in new.value.items() if _plain(old, key) != child.plain())
+        key = next(changed, next(iter(new.value)))
+        path, new, old = f"{path}.{key}", new.value[key], old.get(key) or Node(None, old.place)
+    text = value_text(new.plain())
+    return f"{path}: {text}" if edit.place.override is None else f"{path}={text}"
+
+
+def _is_part(keys: Sequence[str], new: Node, there: Node, *, nested: bool) -> bool:
+    """Whether a mapping lacks what makes it whole or, in an ablation's file, would lose what was not meant to go."""
+    is_row = len(keys) == 2 and keys[0] == "plugins"
+    if not is_row and keys not in (["data"], ["backbone"]):
+        return False
+    word = "name" if keys == ["backbone"] else "use"
+    if there.get(word) is None or new.get(word) is None:
+        return there.get(word) is not None
+    # Another data set brings its own options; those of another backbone are of the same kind.
+    loses = any(new.get(key) is None for key in _written_below(there, ()))
+    return nested and loses and not is_row and not _is_other(new, there)
+
+
+def _is_other(new: Node, old: Node) -> bool:
+    return new.get("use") is not None and _plain(new, "use") != _plain(old, "use")
+
+
+def _plain(node: Node, key: str) -> object:
+    child = node.get(key)
+    return child.plain() if child is not None else None
+
+
+def _in_layer(node: Node, layer: int) -> Node:
+    """The same, written in another layer of the recipe."""
+    value = node.value
+    if isinstance(value, dict):
+        value = {key: _in_layer(child, layer) for key, child in value.items()}
+    elif isinstance(value, tuple):
+        value = tuple(_in_layer(child, layer) for child in value)
+    return Node(value, replace(node.place, layer=layer), node.replaces)
 
 
 @dataclass(frozen=True)
@@ -164,10 +218,15 @@ def _fields_below(models: Sequence[type[BaseModel]], path: Sequence[str]) -> _Kn
 
 
 def _written_below(root: Node, path: Sequence[str]) -> frozenset[str]:
+    node = _at(root, path)
+    return frozenset(node.value) if node is not None and isinstance(node.value, dict) else frozenset()
+
+
+def _at(root: Node, path: Sequence[str]) -> Node | None:
     node: Node | None = root
     for key in path:
         node = node.get(key) if node is not None else None
-    return frozenset(node.value) if node is not None and isinstance(node.value, dict) else frozenset()
+    return node
 
 
 def _config_of(parent: Node | None, key: str, registry: Registry, base: Path) -> list[type[BaseModel]]:
@@ -185,7 +244,7 @@ def _config_of(parent: Node | None, key: str, registry: Registry, base: Path) ->
 
 def _assign(node: Node, keys: Sequence[str], value: Node) -> Node:
     if not keys:
-        return value
+        return in_place_of(node, value)
     children = dict(node.value) if isinstance(node.value, dict) else {}
     old = children.get(keys[0], Node({}, value.place))
     children[keys[0]] = _assign(old, keys[1:], value)

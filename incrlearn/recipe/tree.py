@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from incrlearn.errors import RecipeError, did_you_mean
@@ -36,7 +37,7 @@ def write_out_shorthand(root: Node) -> Node:
 
 def spelled_out(node: Node, word: str) -> Node:
     """A bare text as a mapping ``{word: text}``; anything else as it is."""
-    return Node({word: node}, node.place) if isinstance(node.value, str) else node
+    return Node({word: node}, node.place, node.replaces) if isinstance(node.value, str) else node
 
 
 def _read(path: Path, problems: Problems, asked: Place, chain: tuple[Path, ...]) -> Node | None:
@@ -48,7 +49,7 @@ def _read(path: Path, problems: Problems, asked: Place, chain: tuple[Path, ...])
     except UnicodeDecodeError as error:
         problems.add(asked, f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8")
         return None
-    root = read_yaml(text, Place(path), problems)
+    root = read_yaml(text, Place(path, layer=-len(chain)), problems)
     if root is None:
         return None
     if not isinstance(root.value, dict):
@@ -117,16 +118,22 @@ def _merge(base: Node, own: Node) -> Node:
 
 def _replace(key: str, old: Node, new: Node) -> Node:
     if new.value is None:
-        return _taking_out(new)
+        return in_place_of(old, new)
     if isinstance(new.value, dict) and _is_another_plugin(key, old, new):
         # Its options are its own; a null there may still name an option of the old one.
-        return Node({k: node if old.get(k) is None else _taking_out(node) for k, node in new.value.items()}, new.place)
+        options = {key: _taking_out(old.get(key), node) for key, node in new.value.items()}
+        return in_place_of(old, Node(options, new.place))
     return _merge(old, new)
 
 
-def _taking_out(node: Node) -> Node:
+def in_place_of(old: Node, new: Node) -> Node:
+    """``new``, which knows that ``old`` was there; a null is nothing that was, but for what it took out itself."""
+    return replace(new, replaces=old if old.value is not None else old.replaces)
+
+
+def _taking_out(old: Node | None, node: Node) -> Node:
     """A null that takes out what the base has; anything else as it is."""
-    return Node(None, node.place, takes_out=True) if node.value is None else node
+    return in_place_of(old, node) if old is not None and node.value is None else node
 
 
 def _is_another_plugin(key: str, old: Node, new: Node) -> bool:

@@ -14,7 +14,8 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 
 from incrlearn.errors import PluginError, did_you_mean
 from incrlearn.plugin import Plugin
-from incrlearn.recipe.nodes import Node, Problems
+from incrlearn.recipe.latest import place_to_blame
+from incrlearn.recipe.nodes import Node, Place, Problems, places_of
 from incrlearn.recipe.scalars import parse_scalar
 from incrlearn.recipe.wording import JsonSchema, dereference, expectation, show, space_hint
 
@@ -22,6 +23,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 _OWN_MESSAGES = {"value_error", "assertion_error"}
 _AFTER_A_COMMA = "; the decimals of a number stand behind a point, as in 0.5"
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?([eE][-+]?\d+)?")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
 
 
@@ -98,7 +100,7 @@ def _without_nulls(model: type[BaseModel], node: Node) -> Node:
     for key, child in node.value.items():
         field = model.model_fields.get(key)
         if field is None:
-            if not child.takes_out:
+            if child.value is not None or child.replaces is None:
                 kept[key] = child
             continue
         if child.value is None and type(None) not in (field.annotation, *get_args(field.annotation)):
@@ -160,7 +162,14 @@ def _tell(
         if kind not in _OWN_MESSAGES and steps in told:
             continue
         told.add(steps)
-        problems.add(located.node.place, f"{_dotted(path, steps)}: {message}")
+        dotted = _dotted(path, steps)
+        place = _place_of_rule(located.node, dotted, message) if kind in _OWN_MESSAGES else located.node.place
+        problems.add(place, f"{dotted}: {message}")
+
+
+def _place_of_rule(node: Node, path: str, message: str) -> Place:
+    """Where to tell that options do not go together, or that one breaks a rule of its own."""
+    return place_to_blame(path, message, {path: node.place, **places_of(node, path)})
 
 
 def _last_part(use: str) -> str:
@@ -201,10 +210,12 @@ def _mismatch(schema: JsonSchema, located: _Located, fallback: str) -> str:
     value = located.node.plain()
     if wanted == "a value":
         return f"{fallback[:1].lower()}{fallback[1:]}, not {show(value)}"
-    return f"must be {wanted}, not {show(value)}{_number_hint(wanted, value)}"
+    return f"must be {wanted}, not {show(value)}{_hint(wanted, value)}"
 
 
-def _number_hint(wanted: str, value: object) -> str:
+def _hint(wanted: str, value: object) -> str:
+    if wanted.startswith("a list"):
+        return _list_hint(wanted, value)
     if not isinstance(value, str) or "text" in wanted:
         return ""
     if "number" in wanted and _DECIMAL_COMMA.fullmatch(value):
@@ -214,6 +225,18 @@ def _number_hint(wanted: str, value: object) -> str:
     except ValueError:
         return ""
     return " (write it without quotes)" if not isinstance(looks_like, str) and looks_like is not None else ""
+
+
+def _list_hint(wanted: str, value: object) -> str:
+    """That a list has brackets, where a value would be one with them."""
+    items = re.split(r"\s*,\s*|\s+", value.strip("[] ")) if isinstance(value, str) else [json.dumps(value)]
+    length = re.match(r"a list of (\d+)", wanted)
+    is_one = isinstance(value, (str, int, float)) and not isinstance(value, bool)
+    if not is_one or (length is not None and int(length[1]) != len(items)):
+        return ""
+    if "number" in wanted and not all(map(_NUMBER.fullmatch, items)):
+        return ""
+    return f" (write [{', '.join(items)}])"
 
 
 def _schema_of(model: type[BaseModel]) -> JsonSchema:

@@ -45,6 +45,13 @@ def show(value: object) -> str:
     return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[: _LONGEST_SHOWN - 3]}..."
 
 
+def value_text(value: object) -> str:
+    """A value as one would write it in one line, such as ``{use: sgd, lr: 0.1}``."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {value_text(inner)}' for key, inner in value.items())}}}"
+    return "null" if value is None else value if isinstance(value, str) else show(value)
+
+
 def spaced_out(text: str) -> tuple[str, str] | None:
     """Key and value of ``weight:0.5``, which YAML takes for one text; None where a text does not begin so.
 

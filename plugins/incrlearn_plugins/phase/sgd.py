@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -33,11 +33,23 @@ class Schedule(Plugin.Config):
 
     @model_validator(mode="after")
     def _fits(self) -> Schedule:
-        if self.warmup >= self.epochs and self.warmup > 0:
-            raise ValueError(f"warmup ({self.warmup}) must be shorter than epochs ({self.epochs}); 0 is none")
-        if self.shape == "milestones":
-            check_milestones(self.milestones, self.epochs)
+        if problems := self.misfits():
+            raise ValueError("; and ".join(problems))
         return self
+
+    def misfits(self) -> list[str]:
+        """Which options do not go together, in words."""
+        default = {name: "" if name in self.model_fields_set else ", the default" for name in type(self).model_fields}
+        problems = []
+        if self.warmup >= self.epochs and self.warmup > 0:
+            warmup, epochs = f"{self.warmup}{default['warmup']}", f"{self.epochs}{default['epochs']}"
+            problems.append(f"warmup ({warmup}) must be shorter than epochs ({epochs}); 0 is none")
+        if self.shape == "milestones":
+            try:
+                check_milestones(self.milestones, self.epochs)
+            except ValueError as error:
+                problems.append(f"{error}{' (these are the default)' if default['milestones'] else ''}")
+        return problems
 
     def factors(self) -> list[float]:
         """The factor on ``lr`` in each epoch."""
@@ -85,20 +97,19 @@ class Sgd(Plugin):
         first: FirstTask | None = None
         """What is different in the first task; null: nothing."""
 
-        @model_validator(mode="after")
-        def _first_fits(self) -> Sgd.Config:
-            try:
-                self.schedule(task=1)
-            except ValidationError as error:
-                raise ValueError(f"first: {'; '.join(str(problem['msg']) for problem in error.errors())}") from None
-            return self
+        def misfits(self) -> list[str]:
+            """Which options do not go together, in any task."""
+            own = super().misfits()
+            first = self.schedule(task=1).misfits() if self.first is not None else []
+            return own + [f"first: {problem}" for problem in first if problem not in own]
 
         def schedule(self, task: int) -> Schedule:
             """The schedule of a task (number from 1)."""
-            options = self.model_dump(include=set(Schedule.model_fields))
+            options, given = self.model_dump(include=set(Schedule.model_fields)), set(self.model_fields_set)
             if task == 1 and self.first is not None:
-                options |= self.first.model_dump(exclude_none=True)
-            return Schedule.model_validate(options)
+                first = self.first.model_dump(exclude_none=True)
+                options, given = options | first, given | first.keys()
+            return Schedule.model_construct(given, **options)
 
         def also_provides(self) -> frozenset[str]:
             """``fresh_heads`` where it draws the heads anew in tasks after the first."""

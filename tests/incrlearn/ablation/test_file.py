@@ -128,6 +128,68 @@ def test_all_problems_are_told_at_once(tiny: Path) -> None:
     assert [text[: len(begin)] for text, begin in zip(told, begins + rest, strict=True)] == list(begins + rest)
 
 
+def test_extends_in_place_of_base_is_told_beside_all_other_problems(tiny: Path) -> None:
+    wrong = GOOD.replace("base: tiny.yaml", "extends: tiny.yaml").replace("[3, 4]", "[3, 3]")
+    wrong = wrong.replace("    plugins.auxiliary: null", "    plugins..x: null\n  more: {plugins.auxilary: null}")
+    with pytest.raises(RecipeError) as caught:
+        read(tiny, wrong.replace("average", "averge"))
+    told = [str(problem) for problem in caught.value.problems]
+    hint = "an ablation names its recipe as base; write base: tiny.yaml"
+    assert told[0] == f"line 2: extends: no such part of an ablation; {hint}"
+    begins = (
+        "line 3: seeds: given",
+        "line 7: variant 'no aux",
+        "line 8: variant 'more': plugins.aux",
+        "line 9: columns",
+    )
+    assert [text[: len(begin)] for text, begin in zip(told[1:], begins, strict=True)] == list(begins)
+
+
+def test_extends_beside_base_is_told_to_be_too_much(tiny: Path) -> None:
+    with pytest.raises(
+        RecipeError, match=r"1 problem\n  line 8: extends: .* as base, which is given too; leave this out"
+    ):
+        read(tiny, f"{GOOD}extends: other.yaml\n".replace("columns: [average, last]\n", ""))
+
+
+def test_base_that_is_missing_is_told_beside_all_other_problems(tiny: Path) -> None:
+    with pytest.raises(RecipeError, match=r"2 problems\n  line 2: base: missing; .*\n  line 2: seeds: given twice: 3"):
+        read(tiny, GOOD.replace("# Parts of a tiny one\nbase: tiny.yaml\n", "\n").replace("[3, 4]", "[3, 3]"))
+
+
+@pytest.mark.parametrize(
+    ("edits", "instead"),
+    [
+        ("{plugins: {train: {lr: 0.5, epochs: 2}}}", "plugins: .*: plugins.train.lr: 0.5"),
+        ("{plugins: {loss: {use: cross_entropy, tau: 2}}}", "plugins: .*: plugins.loss.tau: 2"),
+        ("{plugins: {loss: {use: pod, weight: 2}}}", "plugins: .*: plugins.loss: {use: pod, weight: 2}"),
+        ("{plugins: {auxiliary: null}}", "plugins: .*: plugins.auxiliary: null"),
+        ("\n      data:\n        tasks: 5", "data: .*: data.tasks: 5"),
+        ("{backbone: {stem: cifar}}", "backbone: .*: backbone.stem: cifar"),
+        ("{backbone: {name: resnet34}}", "backbone: .*: backbone.name: resnet34"),
+        ("{plugins.train: {lr: 0.5}}", "plugins.train: .*: plugins.train.lr: 0.5"),
+    ],
+)
+def test_edits_that_are_nested_are_told_as_dotted_paths(tiny: Path, edits: str, instead: str) -> None:
+    words = instead.replace(".*:", "this mapping would stand in place of all that is there; write dotted paths:")
+    with pytest.raises(RecipeError) as caught:
+        read(tiny, GOOD.replace("no auxiliary:\n    plugins.auxiliary: null", f"nested: {edits}"))
+    (problem,) = caught.value.problems
+    assert problem.message == f"variant 'nested': {words}"
+
+
+def test_sections_that_are_whole_are_taken(tiny: Path) -> None:
+    edits = ("backbone: resnet34", "data: {use: digits, tasks: 2}", "plugins.loss: {use: binary}")
+    for edit in edits:
+        grid = read(tiny, GOOD.replace("plugins.auxiliary: null", edit))
+        assert len(grid.variants) == 2
+
+
+def test_rule_that_a_variant_breaks_is_told_at_the_line_of_its_edit(tiny: Path) -> None:
+    with pytest.raises(RecipeError, match=r"1 problem\n  line 7: variant 'no auxiliary': plugins.train: warmup \(1\)"):
+        read(tiny, GOOD.replace("    plugins.auxiliary: null", "    plugins.train.warmup: 1"))
+
+
 WORDS = st.sampled_from(["base", "seeds", "variants", "columns", "plugins.auxiliary", "plugins.train.lr", "", "~x/y"])
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 TEXTS = WORDS | st.text(max_size=8) | st.sampled_from(["tiny.yaml", "average", "single"])

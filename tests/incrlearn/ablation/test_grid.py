@@ -79,6 +79,8 @@ def test_each_plugin_that_can_be_is_left_out(tiny: Path) -> None:
     assert [variant.name for variant in grid.variants] == [BASE, "without auxiliary", "without memory"]
     assert [line.partition(" ")[0] for line in grid.left_in] == ["network", "head", "loss", "train"]
     assert "log" not in " ".join(grid.left_in)
+    assert grid.left_in[0].startswith("network cannot be left out: plugins: none is of kind 'network'")
+    assert grid.left_in[2].startswith("loss cannot be left out: plugins.train needs 'classification'")
 
 
 def test_leaving_one_out_is_told_where_nothing_can_be(tiny: Path) -> None:

@@ -11,7 +11,7 @@ from incrlearn import hookimpl
 from incrlearn.errors import RecipeError, RecipeNotice
 from incrlearn.plugin import Plugin
 from incrlearn.recipe import load_recipe
-from incrlearn.registry import Registry
+from incrlearn.registry import PluginEntry, Registry
 
 
 def test_needs_are_checked_and_who_provides_is_named(write: Any, problems_of: Any, variant: Any) -> None:
@@ -87,6 +87,16 @@ def test_words_of_options_are_provided_needed_and_refused(
     assert str(found).startswith(problem)
 
 
+def test_option_that_does_not_go_is_told_at_the_override_that_set_it(
+    write: Any, plugins: dict[str, type[Plugin]], good: str
+) -> None:
+    registry = Registry([], plugins | {"warms": Warms, "melts": Melts})
+    lines = good.replace("log: log", "log: melts").splitlines()
+    path: Path = write("\n".join("  train: warms" if "train:" in line else line for line in lines) + "\n")
+    with pytest.raises(RecipeError, match=r"1 problem\n  --set plugins.train.warm=true: plugins.log does not go with"):
+        load_recipe(path, registry, ["plugins.train.warm=true", "seed=3"])
+
+
 def test_loss_in_a_file_that_may_have_forgotten_what_it_provides_is_named(tmp_path: Path, problems_of: Any) -> None:
     text = "from incrlearn import Plugin\n\n\nclass Own(Plugin):\n    kind = 'network'\n"
     (tmp_path / "own.py").write_text(text)
@@ -127,6 +137,59 @@ def test_misspelt_word_that_a_row_provides_is_named(
         load_recipe(path, registry)
     (found,) = caught.value.problems
     assert str(found) == f"line 11: plugins.log needs 'heat', which no plug-in here provides; {hint}"
+
+
+def test_misspelt_word_is_named_behind_who_provides_it(tmp_path: Path, problems_of: Any) -> None:
+    text = "from incrlearn import Plugin\n\n\nclass Own(Plugin):\n    kind = 'network'\n"
+    (tmp_path / "own.py").write_text(f"{text}    provides = frozenset({{'part'}})\n")
+    good = Path(__file__).with_name("good.yaml").read_text(encoding="utf-8")
+    (tmp_path / "recipe.yaml").write_text(good.replace("{use: grows, start: fresh}", "./own.py:Own"))
+    (problem,) = problems_of(tmp_path / "recipe.yaml")
+    assert problem.endswith("'grows' does; plugins.network provides 'part'; did you mean 'parts'?")
+
+
+def test_words_of_the_row_itself_and_of_built_in_plugins_are_not_misspelt(
+    write: Any, problems_of: Any, variant: Any, plugins: dict[str, type[Plugin]]
+) -> None:
+    class Sparse(Plugin):
+        kind = "loss"
+        needs = frozenset({"parts"})
+        provides = frozenset({"sparts"})
+
+    rows = variant("{use: grows, start: fresh}", "fixed").replace("{use: auxiliary, weight: 2}", "sparse")
+    path = write(rows)
+    with pytest.raises(RecipeError, match=r"provides; 'grows' does$"):
+        load_recipe(path, Registry([], plugins | {"sparse": Sparse}))
+    built_in = PluginEntry("heats", "incrlearn", "1", f"{__name__}:Heats")
+    registry = Registry([built_in], plugins | {"cooks": Cooks})
+    lines = variant("log: log", "log: cooks").splitlines()
+    path = write("\n".join("  train: heats" if "train:" in line else line for line in lines) + "\n")
+    with pytest.raises(RecipeError, match=r"needs 'heat', which no plug-in here provides; nor does any that"):
+        load_recipe(path, registry)
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ("  network: fixed", "line 3: plugins.auxiliary needs 'parts'"),
+        ("  network: null", "line 3: plugins: none is of kind 'network'"),
+        ("  seen: log\n  network: null", "line 4: plugins: none is of kind 'network'"),
+        ("  network: null\n  other: fixed", "line 3: plugins.auxiliary needs 'parts'"),
+        ("  memory: log\n  network: fixed", "line 4: plugins.auxiliary needs 'parts'"),
+        ("  first: fixed", "line 3: plugins: 'network' and 'first' are all of kind 'network'"),
+    ],
+)
+def test_what_a_recipe_took_out_of_the_one_that_it_extends_is_told_at_its_line(
+    write: Any, problems_of: Any, good: str, rows: str, told: str
+) -> None:
+    write(good, "base.yaml")
+    assert problems_of(write(f"extends: base.yaml\nplugins:\n{rows}\n"))[0].startswith(told)
+
+
+@pytest.mark.parametrize("override", ["plugins.network=fixed", "plugins.network.use=fixed", "plugins.network=null"])
+def test_what_an_override_took_out_is_told_of_it(write: Any, problems_of: Any, variant: Any, override: str) -> None:
+    for problem in problems_of(write(variant(", start: fresh", "")), "seed=3", override, "plugins.train.lr=0.5"):
+        assert problem.startswith(f"--set {override}: ")
 
 
 class Counts(Plugin):

@@ -62,8 +62,16 @@ def test_row_at_the_root_is_told_to_be_one(write: Any, good: str, problems_of: A
             ],
         ),
         (
+            "plugins:\n  lr: 0.5\n  more: {use: train, epochs: 3}",
+            ["line 3: plugins.lr: no row, but an option of 'train' and 'more'; indent it under one of these rows"],
+        ),
+        (
             "plugins:\n  more: {use: train, epochs: 3}\n  lr: 0.5",
-            ["line 4: plugins.lr: no row, but an option of 'train' and 'more'; indent it under one of these rows"],
+            ["line 4: plugins.lr: no row, but an option of 'more'; indent it under that row"],
+        ),
+        (
+            "plugins:\n  train:\n    lr: 0.5\n  epochs: 3\n  more: {use: train, epochs: 3}",
+            ["line 5: plugins.epochs: no row, but an option of 'train'; indent it under that row"],
         ),
     ],
 )
@@ -71,6 +79,34 @@ def test_use_and_options_among_rows_are_told_to_stand_in_one(
     write: Any, good: str, problems_of: Any, text: str, told: list[str]
 ) -> None:
     assert [one for one in problems_of(extending(write, good, f"{text}\n")) if "give exactly one" not in one] == told
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("plugins:\n  train:\n  epochs: 10", {"epochs": (4, "train")}),
+        ("plugins:\n  train:\n  epochs: 10\n  share: 0.2", {"epochs": (4, "train"), "share": (5, "train")}),
+        ("plugins:\n  more: {use: train, epochs: 3}\n  train:\n  epochs: 10", {"epochs": (5, "train")}),
+        (
+            "plugins:\n  train:\n  epochs: 10\n  memory:\n  total: 40",
+            {"epochs": (4, "train"), "total": (6, "memory")},
+        ),
+    ],
+)
+def test_options_below_an_emptied_row_are_told_to_be_that_row_s(
+    write: Any, good: str, problems_of: Any, text: str, told: dict[str, tuple[int, str]]
+) -> None:
+    assert problems_of(extending(write, good, f"{text}\n")) == [
+        f"line {line}: plugins.{key}: no row, but an option of '{row}'; indent it under that row"
+        for key, (line, row) in told.items()
+    ]
+
+
+def test_row_emptied_twice_is_still_known_by_what_it_was(write: Any, good: str, problems_of: Any) -> None:
+    extending(write, good, "plugins: {train: null}\n")
+    child = write("extends: mine.yaml\nplugins:\n  train:\n  epochs: 10\n", "child.yaml")
+    told = ["line 4: plugins.epochs: no row, but an option of 'train'; indent it under that row"]
+    assert problems_of(child) == told
 
 
 def test_row_that_bears_the_name_of_an_option_is_a_row(write: Any, registry: Registry, good: str) -> None:

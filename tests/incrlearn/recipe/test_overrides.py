@@ -96,6 +96,10 @@ def value_at(recipe: Recipe, dotted: str) -> Any:
         ("backbone.stem=cifar", "cifar"),
         ("backbone.options.anything=[1, 2]", [1, 2]),
         (
+            "data={use: images, tasks: 5}",
+            {"use": "images", "tasks": 5, "order": "seed", "cumulative": False, "flip": False},
+        ),
+        (
             "backbone=resnet34",
             {"name": "resnet34", "stem": "default", "signed": False, "pretrained": False, "options": {}},
         ),
@@ -174,6 +178,24 @@ def test_seed_argument_goes_over_everything(path: Path) -> None:
         (
             "plugins.train={use: train, lr: -1}",
             "--set plugins.train={use: train, lr: -1}: plugins.train.lr: must be a number above 0, not -1",
+        ),
+        (
+            "plugins={train: {lr: 2}}",
+            "--set plugins={train: {lr: 2}}: this mapping would stand in place of all that is there; "
+            "write dotted paths: plugins.train.lr=2",
+        ),
+        ("plugins={train: {first: {lr: 2}, epochs: 3}}", "write dotted paths: plugins.train.first.lr=2"),
+        ("plugins={extra: null, train: {epochs: 2}}", "write dotted paths: plugins.extra=null"),
+        ("plugins={loss: {use: loss}}", "write dotted paths: plugins.loss.use=loss"),
+        ("plugins.train={lr: 2}", "write dotted paths: plugins.train.lr=2"),
+        ("data={tasks: 3}", "write dotted paths: data.tasks=3"),
+        ("backbone={stem: cifar}", "write dotted paths: backbone.stem=cifar"),
+        ("plugins=null", "--set plugins=null: is empty; a recipe needs at least a network, a head, a loss and a phase"),
+        ("plugins.loss=xyz", "no plug-in named 'xyz'; known: loss"),
+        ("plugins.network.use=xyz", "no plug-in named 'xyz'; known: several, single"),
+        (
+            "plugins.network.use=single",
+            "--set plugins.network.use=single: plugins.network.start: no such option of 'single'",
         ),
         ("plugins.loss=los", "--set plugins.loss=los: plugins.loss.use: no plug-in named 'los'; did you mean 'loss'?"),
     ],

@@ -46,6 +46,30 @@ def test_problem_of_a_base_names_its_file(write: Any, problems_of: Any, variant:
     ]
 
 
+def test_part_that_is_empty_is_told_at_its_own_line(write: Any, problems_of: Any, good: str) -> None:
+    write(good, "base.yaml")
+    keep = "; leave it out to keep what the extended recipe has"
+    found = problems_of(write("extends: base.yaml\ndata:\nseed: 2\nbackbone: null\nplugins:\n"))
+    assert found == [
+        f"line 2: data: is empty; write, for example, data: {{use: cifar100, tasks: 10}}{keep}",
+        f"line 4: backbone: is empty; write, for example, backbone: {{name: resnet18, stem: cifar}}{keep}",
+        f"line 5: plugins: is empty; a recipe needs at least a network, a head, a loss and a phase{keep}",
+    ]
+    found = problems_of(write("data: {use: images, tasks: 5}\nbackbone: resnet18\nplugins:\n"))
+    assert found == ["line 3: plugins: is empty; a recipe needs at least a network, a head, a loss and a phase"]
+
+
+@pytest.mark.parametrize("row", ["xyz", "{use: xyz}"])
+def test_misspelt_row_is_told_the_names_of_the_kind_that_it_replaces(
+    write: Any, problems_of: Any, good: str, row: str
+) -> None:
+    write(good, "base.yaml")
+    (problem,) = problems_of(write(f"extends: base.yaml\nplugins: {{loss: {row}}}\n"))
+    assert problem == "line 2: plugins.loss.use: no plug-in named 'xyz'; known: auxiliary, loss"
+    (problem,) = problems_of(write("extends: base.yaml\nplugins: {loss: imagse}\n"))
+    assert "did you mean 'images'?" in problem
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

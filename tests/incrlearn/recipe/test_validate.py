@@ -38,7 +38,11 @@ from incrlearn.registry import Registry
         ("lr: 1e-2", "lr: 0", "line 10: plugins.train.lr: must be a number above 0, not 0"),
         ("lr: 1e-2", "share: 2", "line 10: plugins.train.share: must be a number from 0 to 1, not 2"),
         ("[1, 2]", "[1, x]", "line 10: plugins.train.milestones[1]: must be a whole number, not 'x'"),
-        ("[1, 2]", "2", "line 10: plugins.train.milestones: must be a list, each a whole number, not 2"),
+        ("[1, 2]", "2", "plugins.train.milestones: must be a list, each a whole number, not 2 (write [2])"),
+        ("[1, 2]", "'12,17'", "milestones: must be a list, each a whole number, not '12,17' (write [12, 17])"),
+        ("[1, 2]", "12 17", "milestones: must be a list, each a whole number, not '12 17' (write [12, 17])"),
+        ("[1, 2]", "'[1, 2]'", "milestones: must be a list, each a whole number, not '[1, 2]' (write [1, 2])"),
+        ("[1, 2]", "[1], scale: '0.5,1'", "scale: must be a list of 2, each a number, not '0.5,1' (write [0.5, 1])"),
         ("[1, 2]", "[1], scale: [1]", "line 10: plugins.train.scale[1]: missing; give a number"),
         ("[1, 2]", "[1], first: {lr: -1}", "line 10: plugins.train.first.lr: must be a number above 0, not -1"),
         (
@@ -80,6 +84,28 @@ def test_mistake_is_told_with_line_path_and_remedy(
 ) -> None:
     found = problems_of(write(variant(old, new)))
     assert any(message in problem for problem in found), found
+
+
+def test_many_names_are_left_to_the_command_that_lists_them(
+    write: Any, plugins: dict[str, type[Plugin]], variant: Any
+) -> None:
+    path = write(variant("log: log", "log: log\n  more: xyz"))
+    few = plugins | {f"log_{number}": plugins["log"] for number in range(12 - len(plugins))}
+    with pytest.raises(RecipeError, match=r"no plug-in named 'xyz'; known: auxiliary, fixed, .*, wrong_defaults"):
+        load_recipe(path, Registry([], few))
+    with pytest.raises(RecipeError, match=r"no plug-in named 'xyz'; 'incrlearn plugins' lists them"):
+        load_recipe(path, Registry([], few | {"one_more": plugins["log"]}))
+
+
+@pytest.mark.parametrize("value", ["'12,x'", "true", "x", "{a: 1}"])
+def test_what_would_be_no_list_with_brackets_has_no_such_hint(
+    write: Any, problems_of: Any, variant: Any, value: str
+) -> None:
+    (problem,) = problems_of(write(variant("[1, 2]", value)))
+    assert "must be a list" in problem
+    assert "write" not in problem
+    (problem,) = problems_of(write(variant("[1, 2]", "[1], scale: 0.5")))
+    assert problem.endswith("scale: must be a list of 2, each a number, not 0.5")
 
 
 class Outside(Plugin):

@@ -117,6 +117,21 @@ def test_first_task_takes_what_it_leaves_out_from_the_others() -> None:
     assert config.schedule(task=1) == others.model_copy(update={"epochs": 60, "warmup": 0})
 
 
+def test_all_that_does_not_fit_is_told_with_what_is_a_default() -> None:
+    warmup = r"warmup \(10, the default\) must be shorter than epochs \(2\); 0 is none"
+    with pytest.raises(
+        ValidationError, match=rf"{warmup}; and milestones \[3\] are never reached in 2 epochs; [^(]* \[type"
+    ):
+        Sgd.Config.model_validate({"epochs": 2, "milestones": (3,)})
+    with pytest.raises(ValidationError, match=r"warmup \(170\) must be shorter than epochs \(170, the default\)"):
+        Sgd.Config.model_validate({"warmup": 170})
+    with pytest.raises(ValidationError, match=r"milestones .* in 20 epochs; .* \(these are the default\)"):
+        Sgd.Config.model_validate({"epochs": 20})
+    first = {"epochs": 3, "warmup": 0, "milestones": (5,)}
+    with pytest.raises(ValidationError, match=rf"{warmup}; and first: milestones \[5\] are never reached in 3 epochs"):
+        Sgd.Config.model_validate({"epochs": 2, "milestones": (), "first": first})
+
+
 def test_first_task_that_does_not_fit_is_told_with_its_name() -> None:
     with pytest.raises(ValidationError, match=r"first: .*milestones \[110, 130\] are never reached in 60 epochs"):
         Sgd.Config.model_validate({"first": {"epochs": 60}})
