@@ -60,6 +60,10 @@ class Plugin:
             """Words that no other plug-in may provide beside these options; for each why, and what to write instead."""
             return {}
 
+        def refuses_below(self) -> Mapping[str, str]:
+            """Words that no row below may provide; for each why. Above, where it is asked earlier, it may stand."""
+            return {}
+
     config: Config
 
     def __init__(self, name: str, config: Config) -> None:

@@ -126,11 +126,16 @@ def _missing(table: AblationTable, row: Row) -> list[str]:
     for seed in table.seeds:
         by_state.setdefault(one_line(row.state(seed)), []).append(str(seed))
     return [
-        f"{one_line(row.name)}, seed{_plural(seeds)} {', '.join(seeds)}: "
-        f"{shorten(state, _LONGEST_STATE, placeholder=' ...')}"
+        f"{one_line(row.name)}, seed{_plural(seeds)} {', '.join(seeds)}: {_shortened(state)}"
         for state, seeds in by_state.items()
         if state != DONE
     ]
+
+
+def _shortened(state: str) -> str:
+    """A state cut short, but for where its traceback lies."""
+    told, mark, where = state.rpartition(" (where: ")
+    return f"{shorten(told or where, _LONGEST_STATE, placeholder=' ...')}{mark}{where if mark else ''}"
 
 
 def _count_note(n: int, finished: int) -> str:

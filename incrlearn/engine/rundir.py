@@ -17,9 +17,10 @@ from filelock import FileLock, Timeout
 from incrlearn.engine.checkpoint import newest_checkpoint
 from incrlearn.errors import IncrlearnError, OutputError
 from incrlearn.recipe import Recipe, written_from_dict
+from incrlearn.recipe.shipped import STORED
 from incrlearn.registry import Registry, without_folder
 
-RECIPE = "recipe.yaml"
+RECIPE = STORED
 RESULT = "result.json"
 _LOCK = ".lock"
 _UNWRITABLE = "{}: cannot be written ({}); name another with --out"

@@ -73,8 +73,19 @@ def check_fit(plugins: Mapping[str, Row], place: Place, gone: Gone, registry: Re
             if others:
                 newest = latest((row.place, row.latest, *(plugins[name].latest for name in others)))
                 problems.add(newest, f"plugins.{key} does not go with {_named(others)}: {why}")
+    _refuse_orders(plugins, problems)
     _tell_of_answers_that_never_count(plugins)
     _tell_of_losses_that_add_up(plugins)
+
+
+def _refuse_orders(plugins: Mapping[str, Row], problems: Problems) -> None:
+    keys = list(plugins)
+    for place, (key, row) in enumerate(plugins.items()):
+        for word, why in (row.config.refuses_below() if row.config is not None else {}).items():
+            below = [other for other in keys[place + 1 :] if word in plugins[other].provides]
+            if below:
+                newest = latest((row.place, *(plugins[other].place for other in below)))
+                problems.add(newest, f"plugins.{key} must stand below {_named(below)}: {why}")
 
 
 def _tell_of_answers_that_never_count(plugins: Mapping[str, Row]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sysconfig
 from collections.abc import Callable, Sequence
@@ -10,6 +11,8 @@ from pathlib import Path
 from incrlearn.errors import Problem, RecipeError, closest
 
 _SUFFIX = ".yaml"
+STORED = "recipe.yaml"
+"""What the recipe of a run is called, below the run directory."""
 _ABLATIONS = "ablations"
 """The folder of ablation files, which are no recipes themselves."""
 
@@ -40,12 +43,23 @@ def _shipped_files() -> list[Path]:
 
 
 def recipe_name(path: Path) -> str:
-    """What a recipe file is called: ``quick/der`` for a shipped one, else the file's name without its suffix."""
+    """What a recipe file is called: ``quick/der`` for a shipped one, else the file's name without its suffix.
+
+    That of a finished run is called as the run was.
+    """
     folder = shipped_folder()
     path = path.resolve()
     if folder is not None and path.is_relative_to(folder.resolve()):
         return path.relative_to(folder.resolve()).with_suffix("").as_posix()
-    return path.stem
+    return (_name_of_run(path.parent) if path.name == STORED else None) or path.stem
+
+
+def _name_of_run(folder: Path) -> str | None:
+    try:
+        name = json.loads((folder / "result.json").read_text(encoding="utf-8"))["recipe"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return name if isinstance(name, str) else None
 
 
 def find_recipe(text: str, folder: Path | None = None) -> Path:
@@ -84,6 +98,8 @@ def find_shipped(text: str, shipped: Sequence[Path], noun: str, folder: Path | N
         raise RecipeError(text, [Problem(f"a plug-in, not a {noun}; 'incrlearn plugins {text}' shows it")])
     if path is not None and _is(Path.is_dir, path):
         what = f"a folder, not a {noun} file"
+        if _is(Path.is_file, path / STORED):
+            raise RecipeError(text, [Problem(f"{what}; the recipe of the run in it is {Path(text) / STORED}")])
     else:
         where = f" in {path.absolute().parent}" if path is not None else ""
         what = f"no such file{where}, and no shipped {noun} of that name"

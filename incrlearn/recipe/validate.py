@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import traceback
 import types
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -49,7 +50,8 @@ def validate(
         owner: the plug-in whose options they are, where it is one: what the row calls it, and its class.
 
     Raises:
-        PluginError: the model's own defaults do not fit its types, so that no file could repeat them.
+        PluginError: a validator of the model fails, or its defaults do not fit its types, so that no file could repeat
+            them.
     """
     if not isinstance(node.value, dict):
         hint = space_hint(node.value)
@@ -61,6 +63,11 @@ def validate(
     except ValidationError as error:
         _tell(error, model, given, path, problems, also_known, owner)
         return None
+    except Exception as error:
+        # A validator may raise anything; only ValueError is for what it refuses.
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        told = f"{model.__qualname__} fails on these options: {type(error).__name__}: {error}"
+        raise PluginError(f"{told}; {last.filename}, line {last.lineno}") from error
     try:
         # Once more through its own text, so that what is stored and read again is equal to the last digit.
         return _from_json(model, plain_options(made))

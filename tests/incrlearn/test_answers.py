@@ -190,9 +190,7 @@ def test_wrapper_that_gives_nothing_back_is_told() -> None:
         def phases(self) -> Any:
             yield
 
-    with pytest.raises(
-        PluginError, match=r"^plugins.forgets: its wrapper around phases must give back .*; got None"
-    ):
+    with pytest.raises(PluginError, match=r"^plugins.forgets: its wrapper around phases must give back .*; got None"):
         ask(Calls([answering("phases", PHASE), Forgets("forgets", Forgets.Config())]), "phases")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -46,6 +46,10 @@ class BiasLayer(Plugin):
         """Images a step at most; an epoch is cut into batches as even as can be."""
         beta_decay: float = Field(0.1, ge=0)
         """L2 penalty on beta, decay / 2 beta^2; alpha has none."""
+
+        def refuses_below(self) -> Mapping[str, str]:
+            """A later phase that draws the head anew."""
+            return {"retrained_head": "it draws the head anew that was corrected"}
 
     config: Config
 

@@ -236,3 +236,29 @@ def test_second_loss_that_learns_the_labels_is_told_at_its_line(write: Any, regi
     with pytest.warns(RecipeNotice, match=r"plugins.focal provides 'classification' as plugins.loss does") as told:
         load_recipe(path, registry)
     assert path.read_text().splitlines()[told[0].lineno - 1] == "  focal: loss"
+
+
+class Draws(Plugin):
+    """Draws a head anew."""
+
+    kind = "phase"
+    provides = frozenset({"drawn"})
+
+
+class Corrects(Plugin):
+    """Corrects a head, which no row below may draw anew."""
+
+    kind = "adjust"
+
+    class Config(Plugin.Config):
+        def refuses_below(self) -> Mapping[str, str]:
+            return {"drawn": "it draws anew what was corrected"}
+
+
+def test_a_row_that_undoes_another_must_stand_above_it(write: Any, plugins: dict[str, type[Plugin]], good: str) -> None:
+    registry = Registry([], plugins | {"draws": Draws, "corrects": Corrects})
+    load_recipe(write(f"{good}  again: draws\n  right: corrects\n"), registry)
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(write(f"{good}  right: corrects\n  again: draws\n"), registry)
+    (found,) = caught.value.problems
+    assert found.message == "plugins.right must stand below 'again': it draws anew what was corrected"

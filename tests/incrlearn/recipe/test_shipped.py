@@ -62,3 +62,21 @@ def test_recipe_that_is_not_there_is_told_with_what_is(
     with pytest.raises(RecipeError) as told:
         find_recipe(text)
     assert message.format(tmp_path) in str(told.value)
+
+
+def test_the_recipe_of_a_run_is_called_as_the_run_was(tmp_path: Path) -> None:
+    stored = tmp_path / "recipe.yaml"
+    stored.write_text("seed: 1\n")
+    assert recipe_name(stored) == "recipe"
+    for damaged in ("", "[]", "{}", '{"recipe": 3}'):
+        (tmp_path / "result.json").write_text(damaged)
+        assert recipe_name(stored) == "recipe"
+    (tmp_path / "result.json").write_text('{"recipe": "quick/der_cifar100"}')
+    assert recipe_name(stored) == "quick/der_cifar100"
+    assert recipe_name(tmp_path / "other.yaml") == "other"
+
+
+def test_the_folder_of_a_run_leads_to_its_recipe(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").touch()
+    with pytest.raises(RecipeError, match=r"a folder, not a recipe file; the recipe of the run in it is .*\.yaml"):
+        find_recipe(str(tmp_path))

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pydantic import model_validator
 
 from incrlearn.errors import RecipeError
 from incrlearn.plugin import Plugin
@@ -106,6 +107,30 @@ def test_what_would_be_no_list_with_brackets_has_no_such_hint(
     assert "write" not in problem
     (problem,) = problems_of(write(variant("[1, 2]", "[1], scale: 0.5")))
     assert problem.endswith("scale: must be a list of 2, each a number, not 0.5")
+
+
+class Trips(Plugin):
+    """Has a validator with a mistake of its own."""
+
+    kind = "log"
+
+    class Config(Plugin.Config):
+        steps: tuple[int, ...] = ()
+
+        @model_validator(mode="after")
+        def _first(self) -> Any:
+            assert self.steps[0] >= 0
+            return self
+
+
+def test_a_validator_that_fails_is_told_with_its_line(
+    write: Any, plugins: dict[str, type[Plugin]], variant: Any
+) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(write(variant("log: log", "log: trips")), Registry([], plugins | {"trips": Trips}))
+    (problem,) = map(str, caught.value.problems)
+    told = "line 11: plugins.log: Trips.Config fails on these options: IndexError: tuple index out of range; "
+    assert problem.startswith(f"{told}{__file__}, line ")
 
 
 class Outside(Plugin):
