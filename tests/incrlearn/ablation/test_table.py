@@ -219,3 +219,13 @@ def test_the_table_and_its_printing_load_neither_scipy_nor_torch() -> None:
     code = "import sys, incrlearn.cli.ablation_table; print({'scipy', 'torch'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("told", ["short", "long " * 60])
+def test_where_a_traceback_lies_is_never_cut_off(table_of: TableOf, told: str) -> None:
+    table = table_of({"base": (70.0,)})
+    row = replace(table.rows[0], states={1: f"failed: {told} (where: /some/where/traceback.txt)"})
+    (line,) = [line for line in footnotes(replace(table, rows=(row,))) if "failed" in line]
+    assert line.startswith(f"base, seed 1: failed: {told[:100].strip()}")
+    assert " (where: /some/where/traceback.txt)" in line
+    assert len(line) < 250
