@@ -85,6 +85,8 @@ def extra_word(word: str, path: str, takes: Sequence[str], known: Known) -> str:
         return f"{word}: settings stand behind --set; write --set {shlex.quote(key + equals + value)}"
     if word.strip(",").isdecimal() and ("--seed" in known or "--seeds" in known):
         return "several seeds are written in one word: incrlearn ablate --seeds 1,2,3"
+    if "--set" in known and set(word) & set("{}[]"):
+        return f"{word}: one word too many; put quotes around a setting with spaces: --set 'plugins.x={{use: name}}'"
     return f"{word}: one word too many; {path} takes {' and '.join([*takes, 'options'])} only"
 
 

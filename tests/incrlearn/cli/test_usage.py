@@ -59,6 +59,7 @@ def test_command_is_told_with_what_may_have_been_meant(word: str, told: str) -> 
     [
         ("plugins.train.lr=1", "plugins.train.lr=1: settings stand behind --set; write --set plugins.train.lr=1"),
         ("+plugins.x={use: y}", "+plugins.x={use: y}: settings stand behind --set; write --set 'plugins.x={use: y}'"),
+        ("2}", "2}: one word too many; put quotes around a setting with spaces: --set 'plugins.x={use: name}'"),
         ("device=cpu", "device=cpu: options begin with two dashes; write --device cpu"),
         ("2", "several seeds are written in one word: incrlearn ablate --seeds 1,2,3"),
         ("other", "other: one word too many; incrlearn run takes RECIPE and options only"),
