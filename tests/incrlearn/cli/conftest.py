@@ -34,8 +34,9 @@ def small() -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: str) -> Path:
-    """The test stands in its own folder, with the small recipe in small.yaml."""
+    """The test stands in its own folder, with the small recipe in small.yaml; data lie below it too."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("INCRLEARN_DATA", raising=False)
     (tmp_path / "small.yaml").write_text(small)
     return tmp_path
 
